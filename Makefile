@@ -1,0 +1,44 @@
+# Everything a person runs here; `make help` lists it. Needs python3 (3.10 or newer, with venv) and nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SOURCES := src tests docs/examples
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-realtime test check format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.local
+
+demo: $(VENV)/.local ## run the main job on real text by batch inference, without an AWS account
+	$(BIN)/python docs/examples/demo.py --mode auto
+
+demo-realtime: $(VENV)/.local ## run the same in real time and compare both tables
+	$(BIN)/python docs/examples/demo.py --mode realtime
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/.dev ## lint, format, types and layers
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	PYTHONPATH=src $(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the sources into the house format
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

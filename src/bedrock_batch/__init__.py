@@ -1,0 +1,1 @@
+"""LLM answers for every row of a data set, by Amazon Bedrock batch inference or in real time."""

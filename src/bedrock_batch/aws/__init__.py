@@ -1,0 +1,1 @@
+"""The one door to AWS: only modules of this package import boto3 or botocore."""
