@@ -25,12 +25,7 @@ def record_id(number: int) -> str:
 def record_number(record_id: str) -> int | None:
     """Return the row number that a record id names, or None when it is not an id of ours."""
     digits = record_id[1:]
-    if (
-        len(record_id) != RECORD_ID_WIDTH + 1
-        or record_id[0] != "R"
-        or not digits.isascii()
-        or not digits.isdigit()
-    ):
+    if len(record_id) != RECORD_ID_WIDTH + 1 or record_id[0] != "R" or not digits.isascii() or not digits.isdigit():
         return None
     return int(digits)
 
