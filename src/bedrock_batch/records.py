@@ -44,13 +44,19 @@ class ModelInvocationRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelAnswer:
-    """The body that the model answered with, as the service gave it."""
+    """The body that the model answered with, as the service gave it.
+
+    `prefilled` says that the request ended with the assistant's `{`, so that the text starts behind it.
+    `salvaged_from` is the cause that sent a record of a batch run to real time, as `RecordError.kind`.
+    """
 
     number: int
     body: dict[str, Any]
     model_id: str
     source: Source
     attempts: int = 1
+    prefilled: bool = False
+    salvaged_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class RecordError:
     retryable: bool = True
     attempts: int = 1
     model_id: str = ""
+    salvaged_from: str | None = None
 
 
 ModelInvocationOutput = ModelAnswer | RecordError
@@ -108,6 +115,7 @@ class Outcome:
     stop_reason: str | None = None
     attempts: int = 1
     source: Source = "realtime"
+    salvaged_from: str | None = None
 
     @property
     def status(self) -> Literal["success", "error"]:
