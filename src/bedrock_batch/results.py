@@ -1,0 +1,130 @@
+"""Result files of a job: every record that was sent gets its answer, or the reason why there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bedrock_batch.jsonl import OutputLine, parse_output_line
+from bedrock_batch.model_input import prompt_of
+from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordError, record_number
+from bedrock_batch.staging import prompt_check
+
+_RECORD_ID = re.compile(rb'"recordId"\s*:\s*"(R\d{10})"')
+# Codes of a record's error after which asking again unchanged can help; every other 4xx is about the request itself.
+_RETRYABLE_CODES = frozenset({408, 409, 424, 429})
+
+
+# Why a record of a job has no line, and what its error column says.
+UNANSWERED = {
+    "missing": "the batch job ended without a result for this record",
+    "job_failed": "the batch job failed before it answered this record",
+    "expired": "the batch job expired before it answered this record",
+    "stopped": "the batch job was stopped before it answered this record",
+    "not_submitted": "the batch job for this record could not be created",
+}
+
+
+@dataclass(slots=True)
+class ResultCounts:
+    """What the lines of a job's result files were, and how many records had none (`missing`)."""
+
+    lines: int = 0
+    missing: int = 0
+    unknown: int = 0
+    repeated: int = 0
+    unreadable: int = 0
+
+
+@dataclass(slots=True)
+class JobResults:
+    """The output of each record of a job, by row number, and the counts."""
+
+    outputs: dict[int, ModelInvocationOutput] = field(default_factory=dict)
+    counts: ResultCounts = field(default_factory=ResultCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class SentRecords:
+    """What a job was sent: row numbers with the CRC-32 of their prompts, and how the model was asked."""
+
+    checks: Mapping[int, int]
+    model_id: str
+    prefilled: bool
+
+
+def read_results(paths: Iterable[Path], sent: SentRecords, *, unanswered: str) -> JobResults:
+    """Return the output of every record sent, from the result files of its job.
+
+    Lines are joined by record id alone, since their order is not guaranteed; of a repeated id the first answer is
+    kept. `unanswered` is the kind of failure of a record without a line, a key of `UNANSWERED`.
+    """
+    results = JobResults()
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:  # binary files end lines at \n only: U+2028 and its like stand inside JSON strings
+                if line.strip():
+                    _take_line(line, sent, results)
+    for number in sent.checks:
+        if number not in results.outputs:
+            results.outputs[number] = RecordError(number, unanswered, UNANSWERED[unanswered], "batch")
+            results.counts.missing += 1
+    return results
+
+
+def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:
+    counts = results.counts
+    counts.lines += 1
+    parsed = parse_output_line(line)
+    number = _number_in(line) if parsed is None else parsed.number
+    counts.unreadable += parsed is None
+    if number is None or number not in sent.checks:
+        counts.unknown += parsed is not None
+        return
+    output = _unreadable(number) if parsed is None else _output(parsed, number, sent)
+    known = results.outputs.get(number)
+    counts.repeated += known is not None
+    if known is None or (isinstance(known, RecordError) and isinstance(output, ModelAnswer)):
+        results.outputs[number] = output
+
+
+def _output(line: OutputLine, number: int, sent: SentRecords) -> ModelInvocationOutput:
+    echoed = None if line.model_input is None else prompt_of(line.model_input)
+    if echoed is not None and prompt_check(echoed) != sent.checks[number]:
+        return RecordError(number, "mismatched", "the result carries another record's input", "batch")
+    if line.model_output is not None:
+        return ModelAnswer(number, line.model_output, sent.model_id, "batch", prefilled=sent.prefilled)
+    return _record_error(number, line.error or {}, sent)
+
+
+def _record_error(number: int, error: Mapping[str, Any], sent: SentRecords) -> RecordError:
+    code = error.get("errorCode")
+    kind = "expired" if error.get("expired") else f"batch_error_{code if code is not None else 'unknown'}"
+    message = str(error.get("errorMessage") or "the batch job gave an error without a message for this record")
+    return RecordError(number, kind, message, "batch", retryable=_is_retryable(error), model_id=sent.model_id)
+
+
+def _is_retryable(error: Mapping[str, Any]) -> bool:
+    """Whether a record's error can pass when the same record is asked again.
+
+    The service marks it by `retryable`; a record out of time carries `expired`. Without a mark the code decides: a 4xx
+    is about the request itself, all else is not.
+    """
+    if error.get("expired"):
+        return True
+    if isinstance(error.get("retryable"), bool):
+        return bool(error["retryable"])
+    code = error.get("errorCode")
+    return not (isinstance(code, int) and 400 <= code < 500 and code not in _RETRYABLE_CODES)
+
+
+def _unreadable(number: int) -> RecordError:
+    return RecordError(number, "unreadable", "the record's line in the result file is not JSON", "batch")
+
+
+def _number_in(line: bytes) -> int | None:
+    match = _RECORD_ID.search(line)
+    return record_number(match.group(1).decode("ascii")) if match else None

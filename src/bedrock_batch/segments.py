@@ -1,0 +1,81 @@
+"""Answer segments: the output columns of finished ranges of rows, on disk until the output files are written."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A finished range of rows, `start` included and `stop` not, and the Arrow IPC file of its columns."""
+
+    start: int
+    stop: int
+    path: Path
+
+
+class SegmentStore:
+    """The segments of a run in one folder.
+
+    Ranges may come in any order and must not overlap. Reading maps the files, so that memory follows what is read.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._folder = folder
+        self._segments: list[Segment] = []
+
+    def write(self, start: int, batch: pa.RecordBatch) -> Segment:
+        """Store the columns of the rows from `start` on and return their segment."""
+        segment = Segment(start, start + batch.num_rows, self._folder / f"segment-{start:010d}.arrow")
+        position = bisect_right(self._segments, start, key=lambda known: known.start)
+        before, after = self._segments[:position], self._segments[position:]
+        if (before and before[-1].stop > start) or (after and after[0].start < segment.stop):
+            raise ValueError(f"rows {start} to {segment.stop} are stored already")
+        with pa.OSFile(str(segment.path), "wb") as sink, pa.ipc.new_file(sink, self.schema) as writer:
+            writer.write_batch(batch)
+        self._segments.insert(position, segment)
+        return segment
+
+    def missing(self, count: int) -> list[range]:
+        """Return the ranges of the first `count` rows that no segment covers."""
+        gaps: list[range] = []
+        reached = 0
+        for segment in [*self._segments, Segment(count, count, self._folder)]:
+            if segment.start > reached:
+                gaps.append(range(reached, segment.start))
+            reached = max(reached, segment.stop)
+        return gaps
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the columns of all segments in row order."""
+        for segment in self._segments:
+            with pa.memory_map(str(segment.path)) as source, pa.ipc.open_file(source) as reader:
+                for index in range(reader.num_record_batches):
+                    yield reader.get_batch(index)
+
+
+class SegmentCursor:
+    """Hands out the rows of a store in order, as many as asked for."""
+
+    def __init__(self, store: SegmentStore) -> None:
+        self._batches = store.batches()
+        self._schema = store.schema
+        self._rest: pa.RecordBatch | None = None
+
+    def take(self, count: int) -> pa.Table:
+        """Return the columns of the next `count` rows; raises LookupError where the store has fewer."""
+        parts: list[pa.RecordBatch] = []
+        while count > 0:
+            batch = self._rest if self._rest is not None else next(self._batches, None)
+            if batch is None:
+                raise LookupError(f"{count} rows have no answer segment")
+            parts.append(batch.slice(0, count))
+            self._rest = batch.slice(count) if batch.num_rows > count else None
+            count -= parts[-1].num_rows
+        return pa.Table.from_batches(parts, schema=self._schema)

@@ -1,0 +1,158 @@
+"""Job files on disk: records become JSONL lines, and jobs are cut from them as they come."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from bedrock_batch.jsonl import JobLimits, next_job
+from bedrock_batch.model_input import ModelInput
+from bedrock_batch.records import ModelInvocationRecord
+
+
+@dataclass(slots=True)
+class StagedJob:
+    """The input file of one job, on disk.
+
+    `start` and `stop` bound the rows that the job answers for; `numbers` are the rows in its file and `left_out` the
+    rows between that no job can hold. `checks[i]` is the CRC-32 of the prompt of `numbers[i]`, to compare the echo
+    with. A job without `numbers` is not sent at all.
+    """
+
+    index: int
+    start: int
+    stop: int
+    path: Path
+    numbers: array[int]
+    checks: array[int]
+    left_out: array[int] = field(default_factory=lambda: array("q"))
+    size: int = 0
+    content_digest: str = ""
+
+
+def prompt_check(prompt: str) -> int:
+    """Return the CRC-32 of a prompt: enough to notice an answer that stands under another record's id."""
+    return zlib.crc32(prompt.encode("utf-8", "surrogatepass"))
+
+
+def stage_jobs(
+    records: Iterable[ModelInvocationRecord], model_input: ModelInput, limits: JobLimits, folder: Path
+) -> Iterator[StagedJob]:
+    """Yield the jobs of a run in row order, each as soon as its file on disk is complete.
+
+    Only the file being written is open, and its lines are held in memory nowhere else. The jobs together cover every
+    row exactly once.
+    """
+    spool = _Spool(folder, limits)
+    try:
+        for record in records:
+            line = model_input.jsonl_line(record.record_id, record.prompt)
+            spool.append(record.number, line, prompt_check(record.prompt))
+            while spool.may_be_full and (job := spool.cut(final=False)):
+                yield job
+        while not spool.empty and (job := spool.cut(final=True)):
+            yield job
+    finally:
+        spool.close()
+
+
+class _Spool:
+    """The job file being written and what is known of its lines.
+
+    The file holds the lines of the next job and those looked ahead to, which move to the following file at a cut.
+    """
+
+    def __init__(self, folder: Path, limits: JobLimits) -> None:
+        self._folder = folder
+        self._limits = limits
+        self._index = 0
+        self._start = 0
+        self._next_number = 0
+        self._numbers = array("q")
+        self._checks = array("L")
+        self._sizes = array("q")
+        self._total = 0
+        self._left_out = array("q")
+        self._open(0)
+
+    @property
+    def empty(self) -> bool:
+        return self._start == self._next_number
+
+    @property
+    def may_be_full(self) -> bool:
+        limits = self._limits
+        return len(self._sizes) >= limits.max_records + limits.min_records or self._total > limits.max_bytes
+
+    def close(self) -> None:
+        """Remove the file that was opened for a next job which never came."""
+        self._file.close()
+        self._path.unlink()
+
+    def append(self, number: int, line: bytes, check: int) -> None:
+        self._next_number = number + 1
+        if len(line) > self._limits.max_bytes:
+            self._left_out.append(number)
+            return
+        self._file.write(line)
+        self._numbers.append(number)
+        self._checks.append(check)
+        self._sizes.append(len(line))
+        self._total += len(line)
+
+    def cut(self, *, final: bool) -> StagedJob | None:
+        """Return the next job, its lines taken out of the spool, or None while that depends on records to come."""
+        count = next_job(self._sizes, self._limits, final=final)
+        if count == 0 and not final:
+            return None
+        size = sum(self._sizes[:count])
+        stop = int(self._numbers[count]) if count < len(self._numbers) else self._next_number
+        path, content_digest = self._split_file(size)
+        left_out = array("q", (number for number in self._left_out if number < stop))
+        job = StagedJob(self._index, self._start, stop, path, self._numbers[:count], self._checks[:count])
+        job.left_out, job.size, job.content_digest = left_out, size, content_digest
+        self._forget(count, size, stop)
+        self._index += 1
+        return job if count >= self._limits.min_records else _unsendable(job)
+
+    def _forget(self, count: int, size: int, stop: int) -> None:
+        del self._numbers[:count], self._checks[:count], self._sizes[:count]
+        self._left_out = array("q", (number for number in self._left_out if number >= stop))
+        self._total -= size
+        self._start = stop
+
+    def _open(self, index: int, beginning: bytes = b"") -> None:
+        self._path = self._folder / f"job-{index:05d}.jsonl"
+        self._file: BinaryIO = self._path.open("w+b", buffering=1 << 20)
+        self._file.write(beginning)
+
+    def _split_file(self, size: int) -> tuple[Path, str]:
+        """Cut the open file after `size` bytes, open the next with the rest, and return the first and its digest."""
+        path, file = self._path, self._file
+        file.flush()
+        file.seek(size)
+        rest = file.read()
+        file.truncate(size)
+        file.close()
+        self._open(self._index + 1, rest)
+        return path, _sha256(path)
+
+
+def _unsendable(job: StagedJob) -> StagedJob:
+    """Return the job with all of its records left out: it is below the minimum that AWS accepts."""
+    job.left_out = array("q", sorted([*job.numbers, *job.left_out]))
+    job.numbers, job.checks, job.size = array("q"), array("L"), 0
+    return job
+
+
+def _sha256(path: Path) -> str:
+    result = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            result.update(chunk)
+    return result.hexdigest()

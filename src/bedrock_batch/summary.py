@@ -1,0 +1,166 @@
+"""The figures of a run: counted from the output columns themselves, and checked before they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bedrock_batch.errors import RunError
+from bedrock_batch.text import shorten
+
+SCHEMA_VERSION = 1
+_MESSAGE_CHARACTERS = 300
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts over some rows: a file, a split or the run."""
+
+    total: int = 0
+    successful: int = 0
+    failed: int = 0
+    validation_passed: int = 0
+    parse_status: Counter[str] = field(default_factory=Counter)
+    error_kinds: Counter[str] = field(default_factory=Counter)
+    error_examples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    repairs: Counter[str] = field(default_factory=Counter)
+    stop_reasons: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    salvaged: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    salvage_tokens: Counter[str] = field(default_factory=Counter)
+    retries: int = 0
+
+    def add(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
+        """Count the output columns of some rows; `place` and `first_row` (from 1) say where examples stand."""
+        self.total += columns.num_rows
+        status = columns[f"{prefix}status"]
+        self.successful += _count(pc.equal(status, "success"))
+        self.failed += _count(pc.equal(status, "error"))
+        self.validation_passed += _count(columns[f"{prefix}validation_passed"])
+        self.parse_status += _counts(columns[f"{prefix}parse_status"])
+        self.repairs += _counts(columns["_repair"])
+        self.stop_reasons += _counts(columns["_stop_reason"])
+        self.models += _counts(columns["_model_id"])
+        self.sources += _counts(columns["_source"])
+        self.salvaged += _counts(columns["_salvaged_from"])
+        self.retries += (pc.sum(pc.max_element_wise(pc.subtract(columns["_attempts"], 1), 0)).as_py()) or 0
+        self._add_tokens(columns)
+        self._add_errors(columns, prefix, place, first_row)
+
+    def merge(self, other: Figures) -> None:
+        """Add another's counts to these."""
+        for name in ("total", "successful", "failed", "validation_passed", "retries"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name in _COUNTERS:
+            getattr(self, name).update(getattr(other, name))
+        for kind, example in other.error_examples.items():
+            self.error_examples.setdefault(kind, example)
+
+    def check(self, where: str) -> None:
+        """Raise RunError unless every row is counted exactly once."""
+        if self.total != self.successful + self.failed or self.total != sum(self.parse_status.values()):
+            raise RunError(
+                f"the figures of {where} do not add up ({self.total} rows, {self.successful} successful, "
+                f"{self.failed} failed): this is a defect of the step, please report it"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures with the names of the specification's summary."""
+        return {
+            "total_records": self.total,
+            "successful_records": self.successful,
+            "failed_records": self.failed,
+            "validation_passed_records": self.validation_passed,
+            "success_rate": _rate(self.successful, self.total),
+            "validation_rate": _rate(self.validation_passed, self.total),
+            "parse_status": dict(self.parse_status),
+            "error_kinds": {
+                kind: {"records": count, "example": self.error_examples.get(kind)}
+                for kind, count in self.error_kinds.most_common()
+            },
+            "stop_reasons": dict(self.stop_reasons),
+            "repairs": dict(self.repairs),
+            "sources": dict(self.sources),
+            "models": dict(self.models),
+            "retries": self.retries,
+            "tokens": dict(self.tokens),
+        }
+
+    def salvage(self) -> dict[str, Any]:
+        """Return how many records each cause sent from batch to real time, and the tokens that they cost there."""
+        return {
+            cause: {
+                "records": count,
+                "input_tokens": self.salvage_tokens[f"{cause} input_tokens"],
+                "output_tokens": self.salvage_tokens[f"{cause} output_tokens"],
+            }
+            for cause, count in self.salvaged.most_common()
+        }
+
+    def _add_tokens(self, columns: pa.Table) -> None:
+        for key, target in (("_source", self.tokens), ("_salvaged_from", self.salvage_tokens)):
+            sums = columns.group_by(key).aggregate([("_input_tokens", "sum"), ("_output_tokens", "sum")])
+            for row in sums.to_pylist():
+                if row[key] is not None:
+                    target[f"{row[key]} input_tokens"] += row["_input_tokens_sum"] or 0
+                    target[f"{row[key]} output_tokens"] += row["_output_tokens_sum"] or 0
+
+    def _add_errors(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
+        kinds = columns["_error_kind"]
+        counts = _counts(kinds)
+        self.error_kinds += counts
+        for kind in counts.keys() - self.error_examples.keys():
+            row = pc.index(kinds, kind).as_py()
+            # The service's own message may be shown; why an answer did not validate may quote the answer.
+            message = columns[f"{prefix}error"][row].as_py()
+            example = {"file": place, "row": first_row + row}
+            self.error_examples[kind] = example | (
+                {"message": shorten(message, _MESSAGE_CHARACTERS)} if message else {}
+            )
+
+
+_COUNTERS = (
+    "parse_status",
+    "error_kinds",
+    "repairs",
+    "stop_reasons",
+    "models",
+    "sources",
+    "salvaged",
+    "tokens",
+    "salvage_tokens",
+)
+
+
+def write_summary(summary: Mapping[str, Any], path: Path) -> Path:
+    """Write a summary as JSON under a temporary name, then rename it, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(summary, file, ensure_ascii=False, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return path
+
+
+def _count(mask: pa.ChunkedArray) -> int:
+    return int(pc.sum(mask).as_py() or 0)
+
+
+def _counts(column: pa.ChunkedArray) -> Counter[str]:
+    return Counter({item["values"]: item["counts"] for item in pc.value_counts(column).to_pylist() if item["values"]})
+
+
+def _rate(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
