@@ -1,0 +1,125 @@
+"""What a person can do about a failure of AWS: the setting to change or the policy statement to add, in words."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from bedrock_batch.aws.failures import AwsError, ErrorKind
+from bedrock_batch.errors import HopelessError
+
+_ACTION_BY_OPERATION = {
+    "InvokeModel": "bedrock:InvokeModel",
+    # Converse is allowed by the same action: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+    "Converse": "bedrock:InvokeModel",
+    "CreateModelInvocationJob": "bedrock:CreateModelInvocationJob",
+    "GetModelInvocationJob": "bedrock:GetModelInvocationJob",
+    "ListModelInvocationJobs": "bedrock:ListModelInvocationJobs",
+    "StopModelInvocationJob": "bedrock:StopModelInvocationJob",
+    "PutObject": "s3:PutObject",
+    "UploadFile": "s3:PutObject",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "DownloadFile": "s3:GetObject",
+    "DeleteObject": "s3:DeleteObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+}
+
+_TEXT_BY_KIND = {
+    ErrorKind.ON_DEMAND_UNSUPPORTED: (
+        "this model is reached through an inference profile only: set BEDROCK_INFERENCE_PROFILE_ARN to the profile's "
+        "id or ARN, or add the model to the JSON list BEDROCK_INFERENCE_PROFILE_REQUIRED_MODELS"
+    ),
+    ErrorKind.MODEL_NOT_FOUND: (
+        "the model id is unknown in this region, retired, or not open to this account: check "
+        "BEDROCK_PRIMARY_MODEL_ID and AWS_DEFAULT_REGION against `aws bedrock list-foundation-models` and "
+        "`aws bedrock list-inference-profiles`"
+    ),
+    ErrorKind.MODEL_UNSUPPORTED: (
+        "this model has no batch inference in this region: set BEDROCK_BATCH_MODE=realtime, name an inference profile "
+        "in BEDROCK_INFERENCE_PROFILE_ARN (many models have batch through a profile only), or choose another model"
+    ),
+    ErrorKind.ENTITLEMENT: (
+        "AWS has not opened this model or feature for the account, which no setting or policy changes: open a case "
+        "with AWS Support (for Anthropic models also submit the use case form in the Bedrock console)"
+    ),
+    ErrorKind.MARKETPLACE: (
+        "the account has no AWS Marketplace subscription to this model: let an administrator enable the model once, "
+        "or add the actions aws-marketplace:Subscribe, aws-marketplace:Unsubscribe and "
+        "aws-marketplace:ViewSubscriptions on resource * to the role, and check the account's payment method"
+    ),
+    ErrorKind.DAILY_QUOTA: (
+        "the account's daily quota for this model is used up, and waiting minutes does not help: run again tomorrow "
+        "(finished records are kept when BEDROCK_BATCH_RESUME=true), set BEDROCK_BATCH_MODE=batch, or ask for a "
+        "higher quota in Service Quotas"
+    ),
+    ErrorKind.QUOTA_EXCEEDED: (
+        "a quota of the account is reached: lower BEDROCK_MAX_CONCURRENT_BATCH_JOBS, or ask for a higher quota in "
+        "Service Quotas"
+    ),
+    ErrorKind.CREDENTIALS: (
+        "AWS did not accept the credentials, or there are none: renew them, give the processing job a role, and check "
+        "the machine's clock. Exported keys of a session expire during a long run; a role does not"
+    ),
+    ErrorKind.CREDENTIALS_UNAVAILABLE: (
+        "the credentials of the role could not be fetched: check that the container reaches the credentials endpoint "
+        "that AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_CONTAINER_CREDENTIALS_FULL_URI names"
+    ),
+    ErrorKind.CONFIGURATION: "check AWS_DEFAULT_REGION, AWS_PROFILE and the AWS_ENDPOINT_URL_* variables",
+    ErrorKind.BUCKET_NOT_FOUND: (
+        "check BEDROCK_BATCH_INPUT_S3_PATH and BEDROCK_BATCH_OUTPUT_S3_PATH: the bucket must exist, in the job's region"
+    ),
+    ErrorKind.TIMEOUT: "raise BEDROCK_READ_TIMEOUT_SECONDS, or lower BEDROCK_MAX_TOKENS",
+    ErrorKind.THROTTLED: (
+        "lower BEDROCK_RATE_LIMIT_PER_SECOND or BEDROCK_MAX_CONCURRENT_WORKERS, or lower BEDROCK_MAX_TOKENS: the "
+        "service reserves input plus max_tokens of every request against the account's tokens per minute"
+    ),
+    ErrorKind.INVALID_RESPONSE: "check the proxy settings and the AWS_ENDPOINT_URL_* variables",
+}
+
+_DENIED_ACTION = re.compile(r"not authorized to perform:? \[?([a-z0-9-]+:[A-Za-z*]+)")
+_DENIED_RESOURCE = re.compile(r"on resource:? \[?\"?(arn:[^\s\"\],]+)")
+
+
+def advice(error: AwsError) -> str:
+    """Return one sentence that says what to do about `error`; empty where there is nothing to add to AWS's text."""
+    if error.kind is ErrorKind.ACCESS_DENIED:
+        return _access_advice(error)
+    return _TEXT_BY_KIND.get(error.kind, "")
+
+
+def hopeless_error(error: AwsError) -> HopelessError:
+    """Return the error that ends a run because of `error`: AWS's text, followed by what to do."""
+    text = advice(error)
+    return HopelessError(f"{error}. What to do: {text}" if text else str(error))
+
+
+def _access_advice(error: AwsError) -> str:
+    text = error.message
+    if "access to the model" in text:
+        return (
+            "request access to the model for this account and region (Bedrock console, Model access), and allow "
+            "bedrock:InvokeModel on it"
+        )
+    if "explicit deny" in text:
+        place = "service control policy" if "service control policy" in text else "policy"
+        return f"a {place} denies this explicitly: an Allow does not help, the Deny has to be lifted by its owner"
+    if "VPC endpoint policy" in text:
+        return f"the policy of the VPC endpoint does not allow this: add to it {statement(error)}"
+    return f"add to the role that makes this call {statement(error)}"
+
+
+def statement(error: AwsError) -> str:
+    """Return the policy statement, as JSON, that would allow what `error` says was denied."""
+    action = _DENIED_ACTION.search(error.message)
+    resource = _DENIED_RESOURCE.search(error.message)
+    body = {
+        "Effect": "Allow",
+        "Action": action[1] if action else _ACTION_BY_OPERATION.get(error.operation, f"?:{error.operation}"),
+        "Resource": resource[1] if resource else "*",
+    }
+    if body["Action"] == "iam:PassRole":
+        return json.dumps({**body, "Condition": {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}})
+    return json.dumps(body)

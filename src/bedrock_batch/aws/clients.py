@@ -1,0 +1,112 @@
+"""The clients of one run, each built once: they are thread-safe, sessions are not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+from bedrock_batch.aws.service_models import sdk_version, supports
+from bedrock_batch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock import BedrockClient
+    from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_s3 import S3Client
+
+__all__ = ["ClientFactory", "make_session", "sdk_version", "supports"]
+
+USER_AGENT = "bedrock-batch-processing"
+
+
+def make_session(region_name: str | None = None, profile_name: str | None = None) -> boto3.Session:
+    """Return a session over botocore's ordinary chain; what is not given comes from the environment."""
+    try:
+        return boto3.Session(region_name=region_name or None, profile_name=profile_name or None)
+    except ProfileNotFound as error:
+        raise ConfigurationError(f"{error}: set AWS_PROFILE to a profile of this machine, or unset it") from error
+
+
+class ClientFactory:
+    """The `bedrock`, `bedrock_runtime` and `s3` clients of a run, built on first use.
+
+    `region_name` and `endpoint_urls` (service name to URL) win over botocore's chain, which decides where they are
+    empty. `read_timeout` is in seconds and is that of the runtime: a long generation sends nothing for minutes
+    (AWS advises 3,600: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html).
+    `max_pool_connections` must reach the number of threads, else connections are thrown away after each request.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        *,
+        region_name: str | None = None,
+        endpoint_urls: Mapping[str, str] | None = None,
+        read_timeout: float = 3600,
+        max_pool_connections: int = 10,
+    ) -> None:
+        self._session = session
+        self._region_name = region_name or None
+        self._endpoint_urls = dict(endpoint_urls or {})
+        self._read_timeout = read_timeout
+        self._max_pool_connections = max(10, max_pool_connections)
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def bedrock(self) -> BedrockClient:
+        """The control plane: jobs, models, profiles."""
+        return cast("BedrockClient", self._client("bedrock"))
+
+    @property
+    def bedrock_runtime(self) -> BedrockRuntimeClient:
+        """The runtime: InvokeModel and Converse."""
+        return cast("BedrockRuntimeClient", self._client("bedrock-runtime"))
+
+    @property
+    def s3(self) -> S3Client:
+        return cast("S3Client", self._client("s3"))
+
+    @property
+    def region_name(self) -> str:
+        """The region that the clients speak to."""
+        return self.bedrock.meta.region_name
+
+    def _client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._build(service)
+            return self._clients[service]
+
+    def _build(self, service: str) -> Any:
+        build: Any = self._session.client
+        try:
+            return build(
+                service,
+                region_name=self._region_name,
+                endpoint_url=self._endpoint_urls.get(service) or None,
+                config=self._config(service),
+            )
+        except (BotoCoreError, ValueError) as error:  # botocore reports an impossible endpoint URL as a ValueError
+            raise ConfigurationError(
+                f"no client for {service}: {error} Check AWS_DEFAULT_REGION, AWS_PROFILE and the AWS_ENDPOINT_URL_* "
+                "variables"
+            ) from error
+
+    def _config(self, service: str) -> Config:
+        common = Config(
+            max_pool_connections=self._max_pool_connections,
+            tcp_keepalive=True,
+            user_agent_extra=USER_AGENT,
+        )
+        if service == "s3":
+            return common.merge(Config(retries={"mode": "standard"}))
+        # `retries` is the only retry layer over Bedrock; on top of the SDK's the two would multiply.
+        own = Config(retries={"mode": "standard", "total_max_attempts": 1})
+        if service == "bedrock-runtime":
+            own = own.merge(Config(read_timeout=self._read_timeout))
+        return common.merge(own)
