@@ -179,6 +179,8 @@ def _as_text(given: Any, variable: Variable) -> str:
             text = str(given)
         case Mapping():
             text = json.dumps(dict(given))
+        case tuple() if variable.field == "batch_tags":  # as `Settings` holds them
+            text = json.dumps(dict(given))
         case list() | tuple():
             text = json.dumps(given)
         case _:
