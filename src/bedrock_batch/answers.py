@@ -1,0 +1,116 @@
+"""The body of an answer, whatever model family wrote it: its text, why it stopped, what it used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bedrock_batch.text import printable
+
+_COUNT_LIMIT = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """What an answer says: its text, or the input of the tool that the model called, and the service's figures.
+
+    `input_tokens` includes the tokens that a prompt cache supplied or stored.
+    """
+
+    text: str
+    stop_reason: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tool_input: dict[str, Any] | None = None
+
+
+def read_answer(body: Mapping[str, Any]) -> AnswerText:
+    """Return the text, stop reason and usage of a body; a body of no known form has an empty text.
+
+    Forms: Anthropic Messages, Converse (Nova's is the same), OpenAI chat, Llama `generation`. In batch Converse
+    writes every member of a union, the absent ones as null. Never raises.
+    """
+    if output := _mapping(body.get("output")):
+        return _read_blocks(body, _mapping(output.get("message")).get("content"), body.get("stopReason"))
+    if isinstance(body.get("content"), list):
+        return _read_blocks(body, body["content"], body.get("stop_reason"))
+    if choices := _items(body.get("choices")):
+        return _read_choice(body, choices[0])
+    return _answer(body, _text(body.get("generation")), body.get("stop_reason"))
+
+
+def _read_blocks(body: Mapping[str, Any], content: Any, stop_reason: Any) -> AnswerText:
+    blocks = _items(content)
+    text = "".join(_text(block.get("text")) for block in blocks if block.get("type") in (None, "text"))
+    return _answer(body, text, stop_reason, next(_tool_inputs(blocks), None))
+
+
+def _tool_inputs(blocks: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for block in blocks:
+        tool = block if block.get("type") == "tool_use" else _mapping(block.get("toolUse"))
+        if isinstance(tool.get("input"), dict):
+            yield tool["input"]
+
+
+def _read_choice(body: Mapping[str, Any], choice: Mapping[str, Any]) -> AnswerText:
+    message = _mapping(choice.get("message"))
+    calls = [_mapping(call.get("function")).get("arguments") for call in _items(message.get("tool_calls"))]
+    content = message.get("content")
+    parts = [part.get("text") for part in _items(content)] if isinstance(content, list) else [content]
+    text = "".join(map(_text, parts))
+    if text or not calls:
+        stop_reason = "refusal" if message.get("refusal") and not text else choice.get("finish_reason")
+        return _answer(body, text, stop_reason)
+    return _answer(body, _text(calls[0]), choice.get("finish_reason"))
+
+
+def _answer(
+    body: Mapping[str, Any], text: str, stop_reason: Any, tool_input: dict[str, Any] | None = None
+) -> AnswerText:
+    usage = _mapping(body.get("usage")) or body
+    reason = printable(stop_reason) if isinstance(stop_reason, str) else None
+    return AnswerText(text, reason, _input_tokens(usage), _output_tokens(usage), tool_input)
+
+
+# One row per family: Anthropic, Converse, OpenAI, Llama. The tokens of a prompt cache are counted apart by the first
+# two (https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html).
+_INPUT_NAMES = ("input_tokens", "inputTokens", "prompt_tokens", "prompt_token_count")
+_CACHE_NAMES = (
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cacheReadInputTokens",
+    "cacheWriteInputTokens",
+)
+_OUTPUT_NAMES = ("output_tokens", "outputTokens", "completion_tokens", "generation_token_count")
+
+
+def _input_tokens(usage: Mapping[str, Any]) -> int | None:
+    plain = _first_count(usage, _INPUT_NAMES)
+    if plain is None:
+        return None
+    return min(plain + sum(_count(usage.get(name)) or 0 for name in _CACHE_NAMES), _COUNT_LIMIT - 1)
+
+
+def _output_tokens(usage: Mapping[str, Any]) -> int | None:
+    return _first_count(usage, _OUTPUT_NAMES)
+
+
+def _first_count(usage: Mapping[str, Any], names: Iterable[str]) -> int | None:
+    return next((count for name in names if (count := _count(usage.get(name))) is not None), None)
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < _COUNT_LIMIT else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _items(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

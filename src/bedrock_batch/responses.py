@@ -1,0 +1,264 @@
+"""From a model's answer to what a row gets: the stop-reason gate, the steps of parsing, the output columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from bedrock_batch.answers import AnswerText, read_answer
+from bedrock_batch.errors import ConfigurationError
+from bedrock_batch.json_text import (
+    dump_json,
+    extract_json_candidate,
+    iter_json_candidates,
+    parse_object,
+    repair_json,
+    salvage_json,
+    strip_fences_and_thinking,
+)
+from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, Outcome, ParseStatus, RecordError
+from bedrock_batch.schema import MalformedJson, ResponseSchema, SchemaMismatch
+from bedrock_batch.text import printable, shorten
+
+# Stop reasons of a complete answer, lower case: Anthropic, Converse, OpenAI, Cohere and Titan.
+COMPLETE_STOP_REASONS = frozenset(
+    {"end_turn", "stop_sequence", "tool_use", "stop", "tool_calls", "function_call", "complete", "finish", "finished"}
+)
+# Of an answer that was cut off or withheld: the enumeration of Converse in botocore's service model, the stop reasons
+# of Anthropic's SDK, and OpenAI's. Any other reason is not trusted with a repair that completes what is missing.
+BROKEN_STOP_REASONS = frozenset(
+    {"max_tokens", "length", "model_length", "model_context_window_exceeded", "pause_turn", "refusal"}
+    | {"content_filter", "content_filtered", "guardrail_intervened", "malformed_model_output", "malformed_tool_use"}
+)
+_REASON_LIMIT = 300
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What the text of an answer came to: `fields` and how they were reached, or the reason why there are none."""
+
+    status: ParseStatus
+    fields: dict[str, Any] | None = None
+    reason: str | None = None
+    kind: str | None = None
+    repair: str | None = None
+
+
+class ResponseParser:
+    """Parses answers into outcomes; one parser serves all threads and both modes.
+
+    Without a schema an answer only has to be a JSON object: `json_only`, and no fields.
+    """
+
+    def __init__(self, schema: ResponseSchema | None, prefill: bool = False) -> None:
+        self._prefill = prefill
+        self._accept: Callable[[str], dict[str, Any]] = schema.validate_text if schema else _accept_object
+        self._success: ParseStatus = "success" if schema else "json_only"
+        self._no_fields: dict[str, Any] = dict.fromkeys(schema.fields) if schema else {}
+
+    def parse(self, output: ModelInvocationOutput) -> Outcome:
+        """Return the outcome of an answer or of an error; it never raises."""
+        match output:
+            case RecordError():
+                return self._failed(output)
+            case ModelAnswer():
+                return self._answered(output)
+
+    def _failed(self, error: RecordError) -> Outcome:
+        return Outcome(
+            fields=dict(self._no_fields),
+            parse_status="error",
+            answered=False,
+            error=printable(error.message),
+            error_kind=error.kind,
+            model_id=printable(error.model_id) or None,
+            attempts=error.attempts,
+            source=error.source,
+            salvaged_from=error.salvaged_from,
+        )
+
+    def _answered(self, output: ModelAnswer) -> Outcome:
+        answer = read_answer(output.body)
+        text, parsed = self._read(answer, self._prefill or output.prefilled)
+        failed = parsed.fields is None
+        return Outcome(
+            fields=dict(self._no_fields) if parsed.fields is None else parsed.fields,
+            parse_status=parsed.status,
+            answered=True,
+            error_kind=(parsed.kind or parsed.status) if failed else None,
+            validation_error=printable(parsed.reason or parsed.status) if failed else None,
+            raw_response=printable(text) if failed else None,
+            repair=parsed.repair,
+            model_id=printable(output.model_id),
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            stop_reason=answer.stop_reason,
+            attempts=output.attempts,
+            source=output.source,
+            salvaged_from=output.salvaged_from,
+        )
+
+    def _read(self, answer: AnswerText, prefill: bool) -> tuple[str, _Parsed]:
+        try:
+            text = answer.text if answer.tool_input is None else dump_json(answer.tool_input)
+        except ValueError as error:
+            return answer.text, _Parsed("json_failed", reason=f"the tool's input {error}")
+        stop_reason = (answer.stop_reason or "").casefold()
+        if stop_reason in BROKEN_STOP_REASONS:
+            reason = f"stop reason {stop_reason}: the answer is not complete and was not parsed"
+            return text, _Parsed("json_failed", reason=reason, kind=stop_reason)
+        if not text.strip():
+            return text, _Parsed("json_failed", reason="the answer holds no text", kind="no_text")
+        return text, self._parse_text(text, prefill, complete=stop_reason in COMPLETE_STOP_REASONS)
+
+    def _parse_text(self, text: str, prefill: bool, complete: bool) -> _Parsed:
+        """Try what may be meant, untouched texts first; the first that is JSON decides, and is never repaired."""
+        first: _Parsed | None = None
+        for repair, candidate in _candidates(text, prefill):
+            parsed = self._attempt(candidate, repair)
+            if parsed.status != "json_failed":
+                return parsed
+            first = first or parsed
+        fields = self._salvage(text, prefill) if complete else None
+        if fields is not None:
+            return _Parsed(self._success, fields, repair="json_repair")
+        return first or _Parsed("json_failed")
+
+    def _attempt(self, candidate: str, repair: str) -> _Parsed:
+        try:
+            return _Parsed(self._success, self._accept(candidate), repair=repair)
+        except MalformedJson as error:
+            return _Parsed("json_failed", reason=shorten(str(error), _REASON_LIMIT))
+        except SchemaMismatch as error:
+            return _Parsed("validation_failed", reason=shorten(str(error), _REASON_LIMIT))
+
+    def _salvage(self, text: str, prefill: bool) -> dict[str, Any] | None:
+        """Return the fields of what json_repair makes of a text, if the schema accepts it and it says anything.
+
+        json_repair makes an object of nearly everything, and an all-optional schema accepts an empty one.
+        """
+        for source in _sources(text, prefill):
+            start, end = source.find("{"), source.rfind("}") + 1
+            if start < 0:
+                continue
+            try:
+                fields = self._accept(salvage_json(source[start : end if end > start else None]))
+            except ValueError:
+                continue
+            if not self._no_fields or any(value is not None for value in fields.values()):
+                return fields
+        return None
+
+
+def _accept_object(text: str) -> dict[str, Any]:
+    """Stand in for a schema where there is none."""
+    try:
+        parse_object(text)
+    except ValueError as error:
+        raise MalformedJson(str(error)) from None
+    return {}
+
+
+def _candidates(text: str, prefill: bool) -> Iterator[tuple[str, str]]:
+    """Yield the texts to parse with the kind of repair that each took, once each and the likeliest first."""
+    whole = _as_prefilled(text) if prefill else text
+    yield "none", whole
+    tried = {whole}
+    for kind, candidate in _further_candidates(text, prefill):
+        if candidate not in tried:
+            tried.add(candidate)
+            yield kind, candidate
+
+
+def _further_candidates(text: str, prefill: bool) -> Iterator[tuple[str, str]]:
+    sources = _sources(text, prefill)
+    for source in sources:
+        yield from (("extracted", candidate) for candidate in iter_json_candidates(source))
+    for source in sources:
+        yield "quotes", repair_json(extract_json_candidate(source))
+        # A quote that ends a string too early misleads the count of braces; once repaired, it does not.
+        yield "quotes", extract_json_candidate(repair_json(source))
+
+
+def _sources(text: str, prefill: bool) -> list[str]:
+    """Return the texts in which to look for the object: thinking and fences go first, they may hold drafts."""
+    stripped = strip_fences_and_thinking(text)
+    return [_as_prefilled(text), stripped] if prefill else [stripped]
+
+
+def _as_prefilled(text: str) -> str:
+    return text if text.lstrip().startswith("{") else "{" + text
+
+
+# The columns that every run keeps beside the answers: name, type, and whether `BEDROCK_OUTPUT_METADATA` shows it.
+_METADATA: tuple[tuple[str, pa.DataType, bool], ...] = (
+    ("model_id", pa.string(), True),
+    ("input_tokens", pa.int64(), True),
+    ("output_tokens", pa.int64(), True),
+    ("stop_reason", pa.string(), True),
+    ("attempts", pa.int64(), True),
+    ("source", pa.string(), True),
+    ("error_kind", pa.string(), False),
+    ("repair", pa.string(), False),
+    ("salvaged_from", pa.string(), False),
+)
+_STATUS: tuple[tuple[str, pa.DataType], ...] = (
+    ("parse_status", pa.string()),
+    ("validation_passed", pa.bool_()),
+    ("status", pa.string()),
+    ("error", pa.string()),
+    ("validation_error", pa.string()),
+    ("raw_response", pa.string()),
+)
+
+
+class OutcomeColumns:
+    """The output columns of outcomes: the schema's fields, the status columns, and metadata under `_` names.
+
+    The metadata is always kept, for the figures of the run; `public` shows what the output files hold of it.
+    """
+
+    def __init__(self, schema: ResponseSchema | None, prefix: str) -> None:
+        self._schema = schema
+        self._prefix = prefix
+        self._fields: tuple[str, ...] = schema.fields if schema else ()
+        columns = [(prefix + name, schema.arrow_types[name]) for name in self._fields] if schema else []
+        columns += [(prefix + name, kind) for name, kind in _STATUS]
+        self.names: tuple[str, ...] = tuple(name for name, _ in columns)
+        self.arrow_schema: pa.Schema = pa.schema([*columns, *((f"_{name}", kind) for name, kind, _ in _METADATA)])
+        _refuse_repeated(self.arrow_schema.names)
+
+    def to_batch(self, outcomes: Sequence[Outcome]) -> pa.RecordBatch:
+        """Return one row per outcome, in the columns of `arrow_schema`."""
+        arrays = [self._field_array(name, outcomes) for name in self._fields]
+        arrays += [pa.array([getattr(outcome, name) for outcome in outcomes], kind) for name, kind in _STATUS]
+        arrays += [pa.array([getattr(outcome, name) for outcome in outcomes], kind) for name, kind, _ in _METADATA]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
+
+    def _field_array(self, name: str, outcomes: Sequence[Outcome]) -> pa.Array:
+        assert self._schema is not None  # noqa: S101 - there are no fields without a schema
+        return self._schema.to_arrow(name, [outcome.fields.get(name) for outcome in outcomes])
+
+    def public_names(self, metadata: bool) -> tuple[str, ...]:
+        """Return the names of the columns that the output files get; ConfigurationError when two are the same."""
+        shown = [self._prefix + name for name, _, public in _METADATA if public and metadata]
+        names = (*self.names, *shown)
+        _refuse_repeated(names)
+        return names
+
+    def public(self, answers: pa.Table, metadata: bool) -> pa.Table:
+        """Return the columns of the output files under their names there, out of those of `arrow_schema`."""
+        shown = [f"_{name}" for name, _, public in _METADATA if public and metadata]
+        return answers.select([*self.names, *shown]).rename_columns(list(self.public_names(metadata)))
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigurationError(
+            f"output column {', '.join(repeated)} would exist twice: rename the field of the schema "
+            "or change BEDROCK_OUTPUT_COLUMN_PREFIX"
+        )

@@ -1,0 +1,218 @@
+"""The validation schema: loading it, and the judgement of one answer against it.
+
+An answer must please two judges. The Pydantic model reads it and coerces as the specification wants ("0.9" is a
+number); jsonschema_rs, the referee, then checks what came out against every keyword of the schema.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pyarrow as pa
+from pydantic import BaseModel, ValidationError
+
+from bedrock_batch.errors import InputError
+from bedrock_batch.response_model import build_response_model, check_storable
+from bedrock_batch.schema_nodes import allow_null_for_optional, as_node, refuse_external_references
+from bedrock_batch.text import printable, shorten
+
+DEFAULT_MODEL_NAME = "BedrockResponse"
+REASON_LIMIT = 300
+_VALUE_LIMIT = 80
+_SCHEMA_FILE = re.compile(r"validation_schema(?:_(?P<timestamp>.*))?\.json")
+# A `$schema` that the referee does not know makes it look for that document in the network.
+_DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(19-09|20-12))/schema#?")
+_OWN_SECTIONS = frozenset({"processing_config", "version", "metadata", "generated_at", "$id"})
+
+
+class SchemaMismatch(ValueError):  # noqa: N818 - it names what is the case, not a fault of the program
+    """The answer is JSON that the schema does not accept; the message names field and rule."""
+
+
+class MalformedJson(SchemaMismatch):
+    """The answer is no JSON at all."""
+
+
+def load_validation_schema(schema_path: str | Path, log: logging.Logger | None = None) -> dict[str, Any]:
+    """Return the newest `validation_schema_*.json` of a folder, by the timestamp in its name, then by its age.
+
+    InputError names the file and what is wrong: no `properties`, an unknown name in `required`, an invalid schema.
+    """
+    path = _newest_schema_file(Path(schema_path))
+    schema = check_validation_schema(_read_json(path), str(path))
+    if log:
+        log.info("Loaded %s with %d fields", path.name, len(schema["properties"]))
+    return schema
+
+
+def check_validation_schema(content: Any, source: str) -> dict[str, Any]:
+    """Return a schema that is known to work; InputError names `source` and the fault."""
+    if not isinstance(content, dict):
+        raise InputError(f"{source}: expected a JSON object with properties and required")
+    try:
+        ResponseSchema(content)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    return content
+
+
+def _newest_schema_file(folder: Path) -> Path:
+    if folder.is_file():
+        return folder
+    found = sorted(entry for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+    files = [path for path in found if _SCHEMA_FILE.fullmatch(path.name)]
+    if not files:
+        names = ", ".join(path.name for path in found[:10]) or "nothing"
+        raise InputError(f"no validation_schema_*.json in {folder} (found: {names}); the template step writes it")
+    return max(files, key=_age_key)
+
+
+def _age_key(path: Path) -> tuple[str, int]:
+    match = _SCHEMA_FILE.fullmatch(path.name)
+    return (match["timestamp"] or "") if match else "", path.stat().st_mtime_ns
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON file in UTF-8 ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+class ResponseSchema:
+    """The schema of an answer, compiled once: its fields, its Pydantic class, its referee, its column types.
+
+    Safe to share between threads. InputError for a schema that is invalid or that no table can hold.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        _check_sections(schema)
+        self._schema = {"type": "object", **{key: part for key, part in schema.items() if key not in _OWN_SECTIONS}}
+        if not _DIALECT.fullmatch(str(self._schema.get("$schema", ""))):
+            self._schema.pop("$schema", None)
+        refuse_external_references(self._schema)
+        _compile(self._schema)
+        self._referee = _compile(allow_null_for_optional(self._schema))
+        model = build_response_model(self._schema, _model_name(schema))
+        self.model_class: type[BaseModel] = model.model_class
+        self.fields: tuple[str, ...] = tuple(model.shapes)
+        self.arrow_types: dict[str, pa.DataType] = {
+            name: pa.string() if shape.arrow is None else shape.arrow for name, shape in model.shapes.items()
+        }
+        self._text_fields = frozenset(name for name, shape in model.shapes.items() if shape.arrow is None)
+        self._unchecked = tuple(name for name, shape in model.shapes.items() if shape.unchecked)
+        self._validator = model.model_class.__pydantic_validator__
+        self._serializer = model.model_class.__pydantic_serializer__
+
+    def validate_text(self, json_text: str) -> dict[str, Any]:
+        """Return the fields of an answer given as JSON text, in schema order, None where absent.
+
+        MalformedJson when it is no JSON, SchemaMismatch when one of the two judges refuses it.
+        """
+        try:
+            model = self._validator.validate_json(json_text)
+        except ValidationError as error:
+            raise _mismatch(error) from None
+        return self._judge(model)
+
+    def validate(self, value: Any) -> dict[str, Any]:
+        """Do the same for an answer that is parsed already."""
+        try:
+            model = self._validator.validate_python(value)
+        except ValidationError as error:
+            raise _mismatch(error) from None
+        return self._judge(model)
+
+    def _judge(self, model: BaseModel) -> dict[str, Any]:
+        try:
+            instance = self._serializer.to_python(model, by_alias=True, exclude_unset=True)
+            accepted = self._referee.is_valid(instance)
+        except Exception as error:  # how deep nesting, huge integers and lone surrogates end differs by version
+            raise SchemaMismatch(f"cannot be judged: {type(error).__name__}") from None
+        if not accepted:
+            raise SchemaMismatch(self._reason(instance))
+        for name in self._unchecked:
+            _check_field(name, instance.get(name))
+        get = instance.get
+        return {name: get(name) for name in self.fields}
+
+    def _reason(self, instance: dict[str, Any]) -> str:
+        try:
+            error = next(iter(self._referee.iter_errors(instance)))
+        except Exception as failure:  # as in _judge
+            return f"cannot be judged: {type(failure).__name__}"
+        path, rule = [str(part) for part in error.instance_path], [str(part) for part in error.schema_path]
+        expected = json.dumps(_at(self._schema, rule), ensure_ascii=False)
+        return _reason_text(path, f"{rule[-1] if rule else 'schema'} {shorten(expected, _VALUE_LIMIT)} is not met")
+
+    def to_arrow(self, field: str, values: Sequence[Any]) -> pa.Array:
+        """Return validated values of one field as an Arrow array of the field's type."""
+        if field in self._text_fields:
+            values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+        return pa.array(values, self.arrow_types[field])
+
+    def wire_schema(self) -> dict[str, Any]:
+        """Return the schema as a service takes it: an object schema without the sections that are ours."""
+        return dict(self._schema)
+
+
+def _check_sections(schema: Mapping[str, Any]) -> None:
+    properties, required = schema.get("properties"), schema.get("required", [])
+    if not isinstance(properties, Mapping) or not properties:
+        raise InputError("properties is missing or empty; it names the fields of an answer")
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise InputError("required must be a list of field names")
+    if unknown := [name for name in required if name not in properties]:
+        raise InputError(f"required names {', '.join(map(repr, unknown))}, which properties does not describe")
+    if schema.get("type", "object") != "object":
+        raise InputError(f"type is {schema['type']!r}; an answer is always an object")
+
+
+def _model_name(schema: Mapping[str, Any]) -> str:
+    name = as_node(schema.get("processing_config")).get("response_model_name")
+    return name if isinstance(name, str) and name.isidentifier() else DEFAULT_MODEL_NAME
+
+
+def _compile(schema: Mapping[str, Any]) -> Any:
+    try:
+        return jsonschema_rs.validator_for(dict(schema))
+    except Exception as error:  # its classes differ by version: ValidationError, ReferencingError, ValueError
+        message = getattr(error, "message", str(error)).partition("\n")[0]
+        raise InputError(f"not a valid JSON schema: {shorten(message, REASON_LIMIT)}") from None
+
+
+def _mismatch(error: ValidationError) -> SchemaMismatch:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if not first["loc"] and first["type"] in ("json_invalid", "string_unicode"):
+        return MalformedJson(shorten(first["msg"], REASON_LIMIT))
+    return SchemaMismatch(_reason_text([str(part) for part in first["loc"]], first["msg"]))
+
+
+def _reason_text(path: Sequence[str], rule: str) -> str:
+    place = ".".join(shorten(part, _VALUE_LIMIT) for part in path[:12]) or "the answer"
+    return printable(shorten(f"{place}: {rule}", REASON_LIMIT))
+
+
+def _check_field(name: str, value: Any) -> None:
+    try:
+        check_storable(value, name)
+    except (ValueError, RecursionError) as error:
+        raise SchemaMismatch(str(error) if isinstance(error, ValueError) else f"{name}: nested too deeply") from None
+
+
+def _at(schema: Any, path: Sequence[str]) -> Any:
+    """Return what stands at a path of the schema, or the last thing on the way."""
+    for part in path:
+        if isinstance(schema, Mapping) and part in schema:
+            schema = schema[part]
+        elif isinstance(schema, list) and part.isdecimal() and int(part) < len(schema):
+            schema = schema[int(part)]
+    return schema
