@@ -137,8 +137,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "BEDROCK_MAX_RETRIES", "max_retries", "3", values.integer(0, 100), REALTIME,
-        "Attempts per request, the first included; 0 and 1 both mean that nothing is retried. `--max-retries` wins "
-        "over it.",
+        "Attempts per request, the first included; 0 and 1 both mean that nothing is retried. Throttled attempts are "
+        "counted apart, for they cost nothing. `--max-retries` wins over it.",
     ),
     Variable(
         "BEDROCK_READ_TIMEOUT_SECONDS", "read_timeout_seconds", "3600", values.ANY_ABOVE_ZERO, REALTIME,
