@@ -1,1 +1,19 @@
 """A local Amazon Bedrock over HTTP: batch inference, InvokeModel, Converse, and S3 beside them."""
+
+from local_bedrock.behaviour import AnswerFaults, Behaviour, CallFault, JobFault, Phases, RecordFaults
+from local_bedrock.journal import CallInfo
+from local_bedrock.questions import Question, prompt_hash
+from local_bedrock.server import LocalBedrock
+
+__all__ = [
+    "AnswerFaults",
+    "Behaviour",
+    "CallFault",
+    "CallInfo",
+    "JobFault",
+    "LocalBedrock",
+    "Phases",
+    "Question",
+    "RecordFaults",
+    "prompt_hash",
+]

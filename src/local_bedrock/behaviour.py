@@ -1,0 +1,170 @@
+"""How the local Bedrock behaves, as data: quotas, phase durations and every fault it can be told to commit.
+
+All of it is frozen, seeded where chance is involved, and loadable from JSON (`Behaviour.from_json`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+JobEnd = Literal["Completed", "PartiallyCompleted", "FailedInValidating", "Failed", "Expired", "Stopped", "NeverStarts"]
+ManifestKind = Literal["right", "wrong", "absent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds that a job spends in each status before it moves on; divided by the server's `speed`."""
+
+    submitted: float = 0.02
+    validating: float = 0.02
+    scheduled: float = 0.02
+    in_progress: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class CallFault:
+    """What goes wrong with single calls of an operation.
+
+    `operation` is a name such as `Converse`, an S3 operation such as `S3.PutObject`, `S3.*` or `*`. `calls` are
+    ordinals from 1 among the calls that `operation` names; empty means every call. With `drop` the connection is
+    closed without an answer. `when="after"` lets the service do its work first: a dropped answer is then
+    a lost response.
+    """
+
+    operation: str
+    calls: tuple[int, ...] = ()
+    code: str = "ThrottlingException"
+    message: str = "Too many requests, please wait before trying again."
+    status: int | None = None
+    retry_after: float | None = None
+    drop: bool = False
+    when: Literal["before", "after"] = "before"
+
+
+@dataclass(frozen=True, slots=True)
+class JobFault:
+    """How a job ends and what it leaves behind; the first fault of the list that matches a job is its fate.
+
+    `ordinals` (from 1, in order of creation) and `name` (a regular expression searched in the job's name) select jobs;
+    without either every job is meant. `share` is the part of the records that is processed before the end.
+    """
+
+    ordinals: tuple[int, ...] = ()
+    name: str | None = None
+    ends: JobEnd = "Completed"
+    message: str | None = None
+    share: float = 1.0
+    writes_output: bool = True
+    all_records_error: str | None = None
+    output_parts: int = 1
+    extra_objects: int = 0
+    manifest: ManifestKind = "right"
+    phases: Phases | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFaults:
+    """Shares of answers that are not the plain JSON that was asked for; chosen by prompt, the same in both modes."""
+
+    truncated: float = 0.0
+    refused: float = 0.0
+    fenced: float = 0.0
+    prose: float = 0.0
+    typographic_quotes: float = 0.0
+    line_separator: float = 0.0
+    invalid: float = 0.0
+    not_json: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFaults:
+    """Shares of batch records whose output line is not an ordinary answer; chosen by record id."""
+
+    error: float = 0.0
+    throttled: float = 0.0
+    missing: float = 0.0
+    repeated: float = 0.0
+    unknown_id: float = 0.0
+    not_json: float = 0.0
+    invalid_utf8: float = 0.0
+    wrong_echo: float = 0.0
+    error_code: int = 400
+    error_message: str = "bad request"
+    error_retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Everything that can be told to a local Bedrock; the default is a service in which nothing goes wrong."""
+
+    seed: int = 0
+    phases: Phases = field(default_factory=Phases)
+    min_records_per_job: int = 100
+    max_records_per_job: int = 50_000
+    max_input_file_bytes: int = 1024**3
+    max_concurrent_jobs: int = 20
+    refuse_duplicate_record_ids: bool = False
+    entitled: bool = True
+    not_batchable: tuple[str, ...] = ()
+    application_profiles: Mapping[str, str] = field(default_factory=dict)
+    omit_optional_share: float = 0.25
+    latency_seconds: Mapping[str, float] = field(default_factory=dict)
+    throttle_share: Mapping[str, float] = field(default_factory=dict)
+    quota_exceeded_creates: int = 0
+    calls: tuple[CallFault, ...] = ()
+    jobs: tuple[JobFault, ...] = ()
+    answers: AnswerFaults = field(default_factory=AnswerFaults)
+    records: RecordFaults = field(default_factory=RecordFaults)
+
+    @classmethod
+    def from_json(cls, source: str | Path | Mapping[str, Any]) -> Behaviour:
+        """Build a behaviour from a JSON file (Path), JSON text or a mapping; ValueError names what is not known."""
+        if isinstance(source, Path):
+            source = source.read_text(encoding="utf-8")
+        data = json.loads(source) if isinstance(source, str) else source
+        result = _build(cls, data, "behaviour")
+        assert isinstance(result, cls)  # noqa: S101 - tells mypy what _build made
+        return result
+
+
+def _build(kind: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, value, path)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        _require(isinstance(value, list | tuple), path, "a list", value)
+        return tuple(_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    if origin is Literal:
+        _require(value in arguments, path, f"one of {', '.join(map(str, arguments))}", value)
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _build(arguments[0], value, path)
+    if kind is float:
+        _require(isinstance(value, int | float) and not isinstance(value, bool), path, "a number", value)
+        return float(value)
+    if kind in (int, str, bool):
+        _require(type(value) is kind, path, f"of type {kind.__name__}", value)
+        return value
+    _require(isinstance(value, Mapping), path, "an object", value)
+    return {name: _build(arguments[1], item, f"{path}.{name}") for name, item in value.items()}
+
+
+def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
+    _require(isinstance(value, Mapping), path, "an object", value)
+    hints = typing.get_type_hints(kind)
+    known = [item.name for item in dataclasses.fields(kind)]
+    for name in value:
+        _require(name in known, f"{path}.{name}", f"one of the fields {', '.join(known)}", name)
+    return kind(**{name: _build(hints[name], item, f"{path}.{name}") for name, item in value.items()})
+
+
+def _require(condition: bool, path: str, expected: str, value: Any) -> None:
+    if not condition:
+        raise ValueError(f"{path} must be {expected}, not {value!r}")

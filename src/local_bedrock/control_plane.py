@@ -1,0 +1,151 @@
+"""The operations of `bedrock` on batch jobs: create, get, list and stop, with AWS's checks."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from local_bedrock.batch import split_uri
+from local_bedrock.behaviour import Behaviour, JobFault
+from local_bedrock.draws import Draw
+from local_bedrock.errors import AwsError
+from local_bedrock.jobs import TERMINAL, Job, JobRunner
+from local_bedrock.models import ModelDesk
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+_DEFAULT_PAGE = 100
+
+
+class ControlPlane:
+    """Keeps the jobs of one account and region."""
+
+    def __init__(
+        self,
+        desk: ModelDesk,
+        runner: JobRunner,
+        behaviour: Behaviour,
+        bucket_exists: Callable[[str], bool],
+        now: Callable[[], datetime],
+        region: str,
+        account_id: str,
+    ) -> None:
+        self._desk = desk
+        self._runner = runner
+        self._behaviour = behaviour
+        self._bucket_exists = bucket_exists
+        self._now = now
+        self._region = region
+        self._account_id = account_id
+        self._lock = threading.Lock()
+        self._refused_creates = 0
+        self.jobs: list[Job] = []
+
+    def create_job(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """CreateModelInvocationJob."""
+        if not self._behaviour.entitled:
+            raise AwsError(
+                "ValidationException",
+                "Your account is not authorized to use batch inference with this model. To request access, create a "
+                "support case with AWS Support.",
+            )
+        token = params.get("clientRequestToken")
+        if token is not None and (known := self._job_of_token(token)) is not None:
+            return {"jobArn": known.arn}
+        model = self._desk.resolve_for_batch(params["modelId"], self._region)
+        self._refuse_missing_buckets(params)
+        with self._lock:
+            # Looked up again under the lock: two calls with one token may arrive together.
+            if token is not None and (known := self._job_of_token(token)) is not None:
+                return {"jobArn": known.arn}
+            if any(job.name == params["jobName"] for job in self.jobs):
+                raise AwsError("ConflictException", "The provided job name is currently in use")
+            self._refuse_over_quota(model.id)
+            job = self._make_job(dict(params), model)
+            self.jobs.append(job)
+        self._runner.start(job)
+        return {"jobArn": job.arn}
+
+    def _job_of_token(self, token: str) -> Job | None:
+        return next((job for job in self.jobs if job.request.get("clientRequestToken") == token), None)
+
+    def _refuse_missing_buckets(self, params: Mapping[str, Any]) -> None:
+        input_uri = params["inputDataConfig"]["s3InputDataConfig"]["s3Uri"]
+        output_uri = params["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"]
+        for uri in (input_uri, output_uri):
+            bucket = split_uri(uri)[0]
+            if not self._bucket_exists(bucket):
+                raise AwsError("ValidationException", f"The S3 bucket {bucket} of {uri} does not exist")
+
+    def _refuse_over_quota(self, model_id: str) -> None:
+        running = sum(job.status not in TERMINAL and job.model.id == model_id for job in self.jobs)
+        told_to_refuse = self._refused_creates < self._behaviour.quota_exceeded_creates
+        if told_to_refuse or running >= self._behaviour.max_concurrent_jobs:
+            self._refused_creates += 1
+            raise AwsError(
+                "ServiceQuotaExceededException",
+                "The sum of in-progress and submitted batch inference jobs exceeds the limit of "
+                f"{self._behaviour.max_concurrent_jobs} for model {model_id}",
+            )
+
+    def _make_job(self, request: dict[str, Any], model: Any) -> Job:
+        ordinal = len(self.jobs) + 1
+        draw = Draw.of(self._behaviour.seed, request["jobName"], ordinal)
+        job_id = "".join(draw.choice(_ALPHABET) for _ in range(12))
+        partition = request["roleArn"].split(":")[1]
+        arn = f"arn:{partition}:bedrock:{self._region}:{self._account_id}:model-invocation-job/{job_id}"
+        moment = self._now()
+        fault = self._fault_of(request["jobName"], ordinal)
+        return Job(job_id, arn, request["jobName"], model, request, fault, ordinal, moment, moment)
+
+    def _fault_of(self, name: str, ordinal: int) -> JobFault:
+        for fault in self._behaviour.jobs:
+            by_ordinal = not fault.ordinals or ordinal in fault.ordinals
+            if by_ordinal and (fault.name is None or re.search(fault.name, name)):
+                return fault
+        return JobFault()
+
+    def get_job(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """GetModelInvocationJob."""
+        return self._find(params["jobIdentifier"]).describe()
+
+    def stop_job(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """StopModelInvocationJob."""
+        job = self._find(params["jobIdentifier"])
+        if job.status in TERMINAL:
+            raise AwsError("ConflictException", f"The job {job.arn} has the status {job.status} and cannot be stopped")
+        self._runner.set_status(job, "Stopping")
+        job.stop_requested.set()
+        return {}
+
+    def _find(self, identifier: str) -> Job:
+        job = next((job for job in self.jobs if identifier in (job.arn, job.id)), None)
+        if job is None:
+            raise AwsError("ResourceNotFoundException", f"Could not find the model invocation job {identifier}")
+        return job
+
+    def list_jobs(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """ListModelInvocationJobs, newest first unless asked otherwise."""
+        jobs = [job for job in self.jobs if _matches(job, params)]
+        if params.get("sortOrder") != "Ascending":
+            jobs.reverse()
+        start = 0
+        if "nextToken" in params:
+            positions = [i for i, job in enumerate(jobs) if job.id == params["nextToken"]]
+            if not positions:
+                raise AwsError("ValidationException", "The provided nextToken is not valid")
+            start = positions[0]
+        end = start + params.get("maxResults", _DEFAULT_PAGE)
+        page = {"invocationJobSummaries": [job.describe() for job in jobs[start:end]]}
+        return {**page, "nextToken": jobs[end].id} if end < len(jobs) else page
+
+
+def _matches(job: Job, params: Mapping[str, Any]) -> bool:
+    return (
+        params.get("statusEquals", job.status) == job.status
+        and params.get("nameContains", "") in job.name
+        and ("submitTimeAfter" not in params or job.submitted > params["submitTimeAfter"])
+        and ("submitTimeBefore" not in params or job.submitted < params["submitTimeBefore"])
+    )

@@ -1,0 +1,121 @@
+"""Which fault a call suffers: decided from the behaviour, the call's ordinals, chance with a seed, and hooks."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from local_bedrock.behaviour import Behaviour, CallFault
+from local_bedrock.draws import Draw
+from local_bedrock.errors import AwsError
+from local_bedrock.journal import Call, Journal
+from local_bedrock.wire import Request, Response, error_response
+
+_S3_STATUS = {"SlowDown": 503, "InternalError": 500, "AccessDenied": 403, "PreconditionFailed": 412, "NoSuchKey": 404}
+
+
+class FaultDesk:
+    """Decides the fate of calls; counts what each fault's `operation` names."""
+
+    def __init__(self, behaviour: Behaviour, journal: Journal, sleep: Callable[[float], None]) -> None:
+        self._behaviour = behaviour
+        self._journal = journal
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._matched: Counter[int] = Counter()
+
+    def before(self, call: Call) -> tuple[CallFault | None, CallFault | None]:
+        """Wait the operation's latency; the fault to commit at once and the one to commit when the work is done."""
+        latency = self._behaviour.latency_seconds
+        seconds = latency.get(call.operation, latency.get("*", 0.0))
+        if seconds > 0:
+            self._sleep(seconds)
+        at_once = self._journal.ask_hooks(call, "before")
+        afterwards = None
+        for fault in self._matching(call):
+            if fault.when == "before":
+                at_once = at_once or fault
+            else:
+                afterwards = afterwards or fault
+        return at_once or self._throttle(call), afterwards
+
+    def after(self, call: Call, planned: CallFault | None) -> CallFault | None:
+        """The fault to commit in place of the answer."""
+        return self._journal.ask_hooks(call, "after") or planned
+
+    def _matching(self, call: Call) -> list[CallFault]:
+        found = []
+        with self._lock:
+            for i, fault in enumerate(self._behaviour.calls):
+                if _names(fault.operation, call.operation):
+                    self._matched[i] += 1
+                    if not fault.calls or self._matched[i] in fault.calls:
+                        found.append(fault)
+        return found
+
+    def _throttle(self, call: Call) -> CallFault | None:
+        shares = self._behaviour.throttle_share
+        share = shares.get(call.operation, 0.0 if call.operation.startswith("S3.") else shares.get("*", 0.0))
+        draw = Draw.of(self._behaviour.seed, "throttle", call.operation, call.operation_ordinal)
+        if share <= 0 or draw.share() >= share:
+            return None
+        code = "SlowDown" if call.operation.startswith("S3.") else "ThrottlingException"
+        return CallFault(call.operation, code=code)
+
+
+def _names(pattern: str, operation: str) -> bool:
+    return pattern in ("*", operation) or (pattern.endswith("*") and operation.startswith(pattern[:-1]))
+
+
+def fault_response(fault: CallFault, service: Literal["bedrock", "s3"]) -> Response | None:
+    """The response of a fault; None drops the connection."""
+    if fault.drop:
+        return None
+    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+    if service == "bedrock":
+        return error_response(AwsError(fault.code, fault.message, fault.status, headers))
+    status = fault.status or _S3_STATUS.get(fault.code, 400)
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{escape(fault.code)}</Code><Message>{escape(fault.message)}</Message></Error>"
+    )
+    return Response(status, {"Content-Type": "application/xml", **headers}, body.encode())
+
+
+_BUCKET_QUERIES = {
+    "GET": {
+        "uploads": "ListMultipartUploads",
+        "location": "GetBucketLocation",
+        "versioning": "GetBucketVersioning",
+        "encryption": "GetBucketEncryption",
+        "list-type": "ListObjectsV2",
+    },
+    "POST": {"delete": "DeleteObjects"},
+    "PUT": {"versioning": "PutBucketVersioning", "encryption": "PutBucketEncryption"},
+}
+_BUCKET_METHODS = {"GET": "ListObjects", "PUT": "CreateBucket", "DELETE": "DeleteBucket", "HEAD": "HeadBucket"}
+_OBJECT_QUERIES = {
+    "GET": {"uploadId": "ListParts", "tagging": "GetObjectTagging"},
+    "POST": {"uploads": "CreateMultipartUpload", "uploadId": "CompleteMultipartUpload"},
+    "PUT": {"partNumber": "UploadPart", "tagging": "PutObjectTagging"},
+    "DELETE": {"uploadId": "AbortMultipartUpload"},
+}
+_OBJECT_METHODS = {"GET": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject", "HEAD": "HeadObject"}
+
+
+def s3_operation(request: Request) -> str:
+    """The S3 operation of a path-style request, as `S3.PutObject`."""
+    bucket, _, key = request.raw_path.lstrip("/").partition("/")
+    if not bucket:
+        return "S3.ListBuckets"
+    queries, methods = (_OBJECT_QUERIES, _OBJECT_METHODS) if key else (_BUCKET_QUERIES, _BUCKET_METHODS)
+    names = {part.partition("=")[0] for part in request.query.split("&")}
+    for name, operation in queries.get(request.method, {}).items():
+        if name in names:
+            return f"S3.{operation}"
+    if request.method == "PUT" and key and "x-amz-copy-source" in request.headers:
+        return "S3.CopyObject"
+    return f"S3.{methods.get(request.method, request.method)}"

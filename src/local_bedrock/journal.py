@@ -1,0 +1,79 @@
+"""What the server has seen: every call with its outcome, and what each prompt was charged."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from local_bedrock.behaviour import CallFault
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """One call as a hook sees it; `when` tells whether the service has done its work already."""
+
+    ordinal: int
+    operation: str
+    operation_ordinal: int
+    when: Literal["before", "after"]
+    detail: Mapping[str, Any]
+
+
+Hook = Callable[[CallInfo], "CallFault | None"]
+"""Called in the server's thread before and after each call; a fault that it returns is committed at once."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One recorded call: operation (`S3.` in front of S3's), start in seconds, parameters without bodies, outcome."""
+
+    ordinal: int
+    operation: str
+    operation_ordinal: int
+    time: float
+    detail: dict[str, Any] = field(default_factory=dict)
+    status: int | None = None
+    """None while it runs and for a connection that was dropped."""
+    error: str | None = None
+
+
+class Journal:
+    """Records calls and charges; safe to use from many threads."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self.calls: list[Call] = []
+        self.realtime_answers: Counter[str] = Counter()
+        """How often each prompt (`prompt_hash`) was answered, and charged, in real time."""
+        self.hooks: list[Hook] = []
+
+    def begin(self, operation: str) -> Call:
+        """Record the start of a call."""
+        with self._lock:
+            self._counts[operation] += 1
+            call = Call(len(self.calls) + 1, operation, self._counts[operation], self._clock())
+            self.calls.append(call)
+        return call
+
+    def ask_hooks(self, call: Call, when: Literal["before", "after"]) -> CallFault | None:
+        """Tell every hook about a call; the first fault that one returns."""
+        if not self.hooks:
+            return None
+        info = CallInfo(call.ordinal, call.operation, call.operation_ordinal, when, call.detail)
+        faults = [hook(info) for hook in self.hooks]
+        return next((fault for fault in faults if fault is not None), None)
+
+    def charge_realtime(self, prompt: str) -> None:
+        """Record that a prompt (by its hash) was answered in real time."""
+        with self._lock:
+            self.realtime_answers[prompt] += 1
+
+    def count(self, operation: str) -> int:
+        """How many calls of one operation there were."""
+        with self._lock:
+            return self._counts[operation]
