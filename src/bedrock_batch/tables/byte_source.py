@@ -1,0 +1,80 @@
+"""The plain bytes of files that may be compressed with gzip, in bounded memory and up to a bounded size."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from bedrock_batch.errors import InputError
+from bedrock_batch.tables.formats import is_gzipped
+from bedrock_batch.text import human_bytes
+
+COPY_BYTES = 1 << 20
+FREE_BYTES = 256 << 20
+MAX_RATIO = 300
+"""Text compresses by 3 to 50, deflate's limit is 1032: beyond this, and beyond `FREE_BYTES`, it is an attack."""
+
+
+class ByteSource:
+    """The plain bytes of a file; what gzip cannot unpack, or unpacks to an absurd size, raises InputError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._count = 0
+        self._gzipped = is_gzipped(path)
+        self._file: io.BufferedIOBase = gzip.GzipFile(path, "rb") if self._gzipped else path.open("rb")
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, and none only at the end."""
+        try:
+            data = self._file.read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise InputError(
+                f"{self._path}: the gzip data is damaged or cut off after about {human_bytes(self._count)} of content; "
+                "copy the file again"
+            ) from None
+        self._count += len(data)
+        if self._gzipped and self._count > max(FREE_BYTES, MAX_RATIO * self._size):
+            raise InputError(
+                f"{self._path}: {human_bytes(self._size)} of gzip unpack to more than {human_bytes(self._count)}; "
+                f"refused above {MAX_RATIO} times; unpack the file if it is what you mean"
+            )
+        return data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[ByteSource]:
+    """Open a file for reading from its first plain byte."""
+    source = ByteSource(path)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def unpack(path: Path) -> pa.NativeFile:
+    """Return the plain content of a gzipped file as a file that can be read at any position.
+
+    It lies in the folder for temporary files under no name, so that nothing is left when the process dies.
+    """
+    handle, name = tempfile.mkstemp(prefix="bedrock-batch-")
+    try:
+        with os.fdopen(handle, "wb") as target, open_source(path) as source:
+            while data := source.read(COPY_BYTES):
+                target.write(data)
+        return pa.OSFile(name)
+    finally:
+        os.unlink(name)

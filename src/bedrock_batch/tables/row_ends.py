@@ -1,0 +1,73 @@
+"""Where rows end in the bytes of CSV and TSV, whose cells may hold line breaks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+QUOTE = ord('"')
+
+
+@dataclass(frozen=True, slots=True)
+class RowEnd:
+    """How far the complete rows of some bytes reach, and whether the bytes end inside a quoted cell."""
+
+    offset: int
+    in_quotes: bool
+
+
+def find_last_row_end(data: bytes, delimiter: str) -> RowEnd:
+    """Return where the last complete row of `data` ends; `data` begins with a row.
+
+    A quote opens a cell only as its first character, and two quotes inside a quoted cell are one that is meant, as in
+    RFC 4180, pandas and Arrow. A carriage return as the very last byte ends no row yet: a line feed may follow.
+    """
+    opened, closed = _find_cells(data, delimiter)
+    in_quotes = len(opened) > len(closed)
+    limit = int(opened[-1]) if in_quotes else len(data)
+    while (end := _last_line_end(data, limit)) >= 0:
+        cell = int(np.searchsorted(opened, end)) - 1
+        if cell < 0 or cell >= len(closed) or end > closed[cell]:
+            return RowEnd(end + 1, in_quotes)
+        limit = int(opened[cell])
+    return RowEnd(0, in_quotes)
+
+
+def _last_line_end(data: bytes, limit: int) -> int:
+    return max(data.rfind(b"\n", 0, limit), data.rfind(b"\r", 0, min(limit, len(data) - 1)))
+
+
+def _find_cells(data: bytes, delimiter: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return where quoted cells open and close, in order; the last one may stay open.
+
+    A doubled quote may count as a cell that closes and one that opens: no line break can lie between.
+    """
+    if QUOTE not in data:
+        none = np.empty(0, dtype=np.intp)
+        return none, none
+    codes = np.frombuffer(data, dtype=np.uint8)
+    quotes = np.flatnonzero(codes == QUOTE)
+    opened, closed = quotes[::2], quotes[1::2]
+    before = codes[opened[opened > 0] - 1]
+    if np.isin(before, np.frombuffer(f'{delimiter}\r\n"'.encode(), dtype=np.uint8)).all():
+        return opened, closed
+    return _walk_cells(data, delimiter)
+
+
+def _walk_cells(data: bytes, delimiter: str) -> tuple[np.ndarray, np.ndarray]:
+    """Do the same one cell after the other, for text with quotes in the middle of cells."""
+    opening = re.compile(rf'(?:\A|[{delimiter}\r\n])"'.encode())
+    closing = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')
+    opened: list[int] = []
+    closed: list[int] = []
+    position = 0
+    while found := opening.search(data, position):
+        opened.append(found.end() - 1)
+        end = closing.match(data, found.end())
+        if end is None:
+            break
+        closed.append(end.end() - 1)
+        position = end.end()
+    return np.array(opened, dtype=np.intp), np.array(closed, dtype=np.intp)
