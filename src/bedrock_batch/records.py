@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,10 +83,14 @@ ModelInvocationOutput = ModelAnswer | RecordError
 
 @dataclass(frozen=True, slots=True)
 class OutputBlock:
-    """A contiguous, complete range of outputs in row order: `outputs[i]` belongs to row `start + i`."""
+    """A contiguous, complete range of outputs in row order: `outputs[i]` belongs to row `start + i`.
+
+    `records` gives back the records of some of its rows, to ask them again.
+    """
 
     start: int
     outputs: list[ModelInvocationOutput]
+    records: Callable[[Collection[int]], Iterable[ModelInvocationRecord]]
 
     @property
     def stop(self) -> int:

@@ -24,6 +24,7 @@ UNANSWERED = {
     "job_failed": "the batch job failed before it answered this record",
     "expired": "the batch job expired before it answered this record",
     "stopped": "the batch job was stopped before it answered this record",
+    "out_of_time": "the batch job ran out of time before it answered this record",
     "not_submitted": "the batch job for this record could not be created",
 }
 

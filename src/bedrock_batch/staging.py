@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from bedrock_batch.jsonl import JobLimits, next_job
-from bedrock_batch.model_input import ModelInput
-from bedrock_batch.records import ModelInvocationRecord
+from bedrock_batch.model_input import ModelInput, prompt_of
+from bedrock_batch.records import RECORD_ID_WIDTH, ModelInvocationRecord, record_number
 
 
 @dataclass(slots=True)
@@ -21,7 +22,7 @@ class StagedJob:
 
     `start` and `stop` bound the rows that the job answers for; `numbers` are the rows in its file and `left_out` the
     rows between that no job can hold. `checks[i]` is the CRC-32 of the prompt of `numbers[i]`, to compare the echo
-    with. A job without `numbers` is not sent at all.
+    with. A job without `numbers` is not sent at all. `aside` are files with the lines of records that are left out.
     """
 
     index: int
@@ -33,6 +34,11 @@ class StagedJob:
     left_out: array[int] = field(default_factory=lambda: array("q"))
     size: int = 0
     content_digest: str = ""
+    aside: list[Path] = field(default_factory=list)
+
+
+_ID_START = len('{"recordId":"')
+_ID_STOP = _ID_START + RECORD_ID_WIDTH + 1
 
 
 def prompt_check(prompt: str) -> int:
@@ -59,6 +65,24 @@ def stage_jobs(
             yield job
     finally:
         spool.close()
+
+
+def read_records(job: StagedJob, numbers: Collection[int]) -> Iterator[ModelInvocationRecord]:
+    """Yield the records of some rows of a job, read back from its files."""
+    wanted = set(numbers)
+    own = wanted.intersection(job.left_out)
+    for path in job.aside if own else ():
+        yield from _records_in(path, own)
+    yield from _records_in(job.path, wanted)
+
+
+def _records_in(path: Path, wanted: set[int]) -> Iterator[ModelInvocationRecord]:
+    with path.open("rb") as file:
+        for line in file:
+            # Our own lines begin with the record id at a fixed place, so that the others need not be parsed.
+            number = record_number(line[_ID_START:_ID_STOP].decode("ascii", "replace"))
+            if number in wanted and (prompt := prompt_of(json.loads(line)["modelInput"])) is not None:
+                yield ModelInvocationRecord(number, prompt)
 
 
 class _Spool:
@@ -98,12 +122,17 @@ class _Spool:
         self._next_number = number + 1
         if len(line) > self._limits.max_bytes:
             self._left_out.append(number)
+            self._write_aside(number, line)
             return
         self._file.write(line)
         self._numbers.append(number)
         self._checks.append(check)
         self._sizes.append(len(line))
         self._total += len(line)
+
+    def _write_aside(self, number: int, line: bytes) -> None:
+        """Keep the line of a record that is too large for any job: it is asked in real time."""
+        (self._folder / f"record-{number:010d}.jsonl").write_bytes(line)
 
     def cut(self, *, final: bool) -> StagedJob | None:
         """Return the next job, its lines taken out of the spool, or None while that depends on records to come."""
@@ -116,6 +145,7 @@ class _Spool:
         left_out = array("q", (number for number in self._left_out if number < stop))
         job = StagedJob(self._index, self._start, stop, path, self._numbers[:count], self._checks[:count])
         job.left_out, job.size, job.content_digest = left_out, size, content_digest
+        job.aside = [self._folder / f"record-{number:010d}.jsonl" for number in left_out]
         self._forget(count, size, stop)
         self._index += 1
         return job if count >= self._limits.min_records else _unsendable(job)

@@ -23,10 +23,20 @@ __all__ = ["ClientFactory", "make_session", "sdk_version", "supports"]
 USER_AGENT = "bedrock-batch-processing"
 
 
-def make_session(region_name: str | None = None, profile_name: str | None = None) -> boto3.Session:
-    """Return a session over botocore's ordinary chain; what is not given comes from the environment."""
+def make_session(
+    region_name: str | None = None, profile_name: str | None = None, credentials: Mapping[str, str] | None = None
+) -> boto3.Session:
+    """Return a session over botocore's ordinary chain; what is not given comes from the environment.
+
+    `credentials` is an access key (`aws_access_key_id`, `aws_secret_access_key`, perhaps `aws_session_token`), which
+    the chain would take from the environment's variables of the same names.
+    """
+    session: Any = boto3.Session
     try:
-        return boto3.Session(region_name=region_name or None, profile_name=profile_name or None)
+        return cast(
+            "boto3.Session",
+            session(region_name=region_name or None, profile_name=profile_name or None, **(credentials or {})),
+        )
     except ProfileNotFound as error:
         raise ConfigurationError(f"{error}: set AWS_PROFILE to a profile of this machine, or unset it") from error
 

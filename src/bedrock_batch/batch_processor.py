@@ -1,0 +1,163 @@
+"""BedrockBatchProcessor: the same rows, prompts and columns, answered by model invocation jobs."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bedrock_batch.background import Background
+from bedrock_batch.config import Settings
+from bedrock_batch.context import RunContext
+from bedrock_batch.decision import Decision, decide_mode
+from bedrock_batch.errors import ConfigurationError, RunError
+from bedrock_batch.jobs.job import Job
+from bedrock_batch.jobs.runner import JobRunner
+from bedrock_batch.jsonl import JobLimits
+from bedrock_batch.processor import BedrockProcessor
+from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError
+from bedrock_batch.results import JobResults, SentRecords, read_results
+from bedrock_batch.staging import StagedJob, read_records, stage_jobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BedrockBatchProcessor(BedrockProcessor):
+    """Asks a model for every row by batch inference where that is possible and worth it, else in real time.
+
+    Records that batch did not answer are asked in real time, one by one, as `batch_fallback` says. `decision` and
+    `jobs` tell what the last run chose and what its jobs did.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Settings, context: RunContext | None = None) -> None:
+        super().__init__(config, context)
+        self.decision: Decision | None = None
+        self.jobs: list[dict[str, Any]] = []
+
+    @property
+    def batch_used(self) -> bool:
+        """Whether the last run was answered by batch inference."""
+        return self.decision is not None and self.decision.use_batch
+
+    def should_use_batch_processing(self, df: pd.DataFrame) -> bool:
+        """Whether batch inference would be used for the rows of a frame."""
+        return decide_mode(self.settings, len(df)).use_batch
+
+    def invoke_records(
+        self, records: Iterable[ModelInvocationRecord], count: int, folder: Path
+    ) -> Iterator[OutputBlock]:
+        """Yield the outputs of `count` records, a block for each job, in the order in which jobs end."""
+        self.decision = self._decide(count)
+        if not self.decision.use_batch:
+            yield from super().invoke_records(records, count, folder)
+            return
+        settings = self.settings
+        limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
+        staged = stage_jobs(records, self.model_input, limits, folder)
+        unanswered = 0
+        jobs = Background(
+            lambda stop: JobRunner(settings, self.context, self.model_input, folder, count, stop).run(staged), "jobs"
+        )
+        for job in jobs:
+            block = self._block(job)
+            unanswered += sum(isinstance(output, RecordError) for output in block.outputs)
+            yield block
+            _remove_files(job)
+        if unanswered and settings.batch_fallback == "fail":
+            raise RunError(
+                f"{unanswered} of {count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of the "
+                "others stay in the jobs' output folders"
+            )
+
+    def check_mode(self, count: int) -> None:
+        """Raise ConfigurationError where batch is asked for, impossible for `count` rows, and must not be replaced."""
+        decision = decide_mode(self.settings, count)
+        if self.settings.batch_mode == "batch" and self.settings.batch_fallback == "fail" and not decision.use_batch:
+            raise ConfigurationError(
+                [f"BEDROCK_BATCH_MODE=batch is not possible: {reason}" for reason in decision.reasons]
+            )
+
+    def _decide(self, count: int) -> Decision:
+        """Return the mode for `count` records and say it, with the reasons, in the log."""
+        self.check_mode(count)
+        decision = decide_mode(self.settings, count)
+        refused = self.settings.batch_mode == "batch" and not decision.use_batch
+        level, mode = logging.WARNING if refused else logging.INFO, "batch" if decision.use_batch else "realtime"
+        self.context.log.log(level, "mode=%s because %s", mode, "; ".join(decision.reasons))
+        return decision
+
+    def _block(self, job: Job) -> OutputBlock:
+        """Return the outputs of all rows that a job stands for, those without an answer asked again as is set."""
+        staged = job.staged
+        sent = SentRecords(
+            dict(zip(staged.numbers, staged.checks, strict=True)), self.model_input.model_id, self.model_input.prefilled
+        )
+        results = read_results(job.result_paths, sent, unanswered=job.unanswered)
+        outputs = results.outputs
+        if job.problem:
+            outputs.update(
+                {n: replace(o, message=job.problem) for n, o in outputs.items() if isinstance(o, RecordError)}
+            )
+        for number in staged.left_out:
+            outputs[number] = RecordError(number, "not_batchable", "no batch job can hold this record", "batch")
+        self._note(job, results)
+        self._salvage(staged, outputs)
+        return OutputBlock(
+            staged.start,
+            [outputs[number] for number in range(staged.start, staged.stop)],
+            lambda numbers: read_records(staged, numbers),
+        )
+
+    def _salvage(self, staged: StagedJob, outputs: dict[int, ModelInvocationOutput]) -> None:
+        """Ask in real time for the records that batch did not answer, except where asking unchanged cannot help."""
+        if self.settings.batch_fallback != "realtime":
+            return
+        causes = {n: o.kind for n, o in outputs.items() if isinstance(o, RecordError) and o.retryable}
+        if not causes:
+            return
+        self.context.log.warning(
+            "realtime=%d records that batch did not answer: %s", len(causes), _counts(causes.values())
+        )
+        for output in self.realtime.ask_each(read_records(staged, causes)):
+            outputs[output.number] = replace(output, salvaged_from=causes[output.number])
+
+    def _note(self, job: Job, results: JobResults) -> None:
+        """Keep what the summary tells about a job, and say what its results leave to be wished for."""
+        counts, state, manifest = results.counts, job.state, job.manifest
+        entry: dict[str, Any] = {
+            "name": job.name,
+            "arn": job.arn,
+            "status": state.status if state else "NotCreated",
+            "message": (state.message if state else job.problem) or None,
+            "records": len(job.staged.numbers),
+            "left_out": len(job.staged.left_out),
+            "bytes": job.staged.size,
+            "submit_time": state.submit_time.isoformat() if state and state.submit_time else None,
+            "end_time": state.end_time.isoformat() if state and state.end_time else None,
+            "results": asdict(counts),
+            "manifest": manifest.model_dump(exclude_none=True) if manifest else None,
+        }
+        self.jobs.append(entry)
+        odd = {name: getattr(counts, name) for name in ("missing", "unknown", "repeated", "unreadable")}
+        if any(odd.values()):
+            self.context.log.warning("job=%s results: %s", job.name, _counts(Counter(odd).elements()))
+        if manifest and manifest.processed_record_count not in (None, counts.lines - counts.repeated - counts.unknown):
+            self.context.log.warning(
+                "job=%s manifest=%s processed records, but its result files hold %d lines",
+                job.name,
+                manifest.processed_record_count,
+                counts.lines,
+            )
+
+
+def _counts(words: Iterable[str]) -> str:
+    return ", ".join(f"{word}={count}" for word, count in Counter(words).most_common())
+
+
+def _remove_files(job: Job) -> None:
+    for path in [*job.result_paths, job.staged.path, *job.staged.aside]:
+        path.unlink(missing_ok=True)

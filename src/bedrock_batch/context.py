@@ -1,0 +1,68 @@
+"""What a run is given from outside: the clients, the clock, sleep, the log and a folder for its work."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from uuid import uuid4
+
+from bedrock_batch.aws.clients import ClientFactory, make_session
+from bedrock_batch.config import Settings
+
+LOGGER_NAME = "bedrock_batch"
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """The surroundings of a run.
+
+    `clock` counts seconds from no particular moment; `deadline` is a reading of it at which the container may be
+    killed, None where that is not known. `run_id` is part of every name and key that the run gives. `work_folder` is
+    the parent of the folder that holds job files and answer segments until a run has ended, by default that for
+    temporary files.
+    """
+
+    clients: ClientFactory
+    work_folder: Path | None = None
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+    now: Callable[[], datetime] = utc_now
+    uniform: Callable[[float, float], float] = random.uniform
+    deadline: float | None = None
+    run_id: str = field(default_factory=lambda: uuid4().hex[:16])
+
+
+def make_clients(settings: Settings, environ: Mapping[str, str]) -> ClientFactory:
+    """Return the clients for these settings; endpoint URLs in `environ` win over botocore's chain."""
+    endpoints = {
+        service: environ[name]
+        for service, name in (
+            ("bedrock", "AWS_ENDPOINT_URL_BEDROCK"),
+            ("bedrock-runtime", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+            ("s3", "AWS_ENDPOINT_URL_S3"),
+        )
+        if environ.get(name)
+    }
+    return ClientFactory(
+        make_session(settings.region_name, environ.get("AWS_PROFILE"), _credentials(environ)),
+        region_name=settings.region_name,
+        endpoint_urls=endpoints,
+        read_timeout=settings.read_timeout_seconds,
+        max_pool_connections=settings.max_concurrent_workers,
+    )
+
+
+def _credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the access key that `environ` holds; without one botocore's chain decides."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return {name.lower(): environ[name] for name in names if environ.get(name)}

@@ -1,0 +1,93 @@
+"""Creating jobs: their names, places and tokens, and waiting where the service has no room."""
+
+from __future__ import annotations
+
+from bedrock_batch.aws.invocation_jobs import (
+    BatchUnavailableError,
+    JobRefusedError,
+    JobRequest,
+    client_request_token,
+    create_job,
+    job_name,
+)
+from bedrock_batch.aws.retries import AwsError
+from bedrock_batch.aws.s3 import join_uri
+from bedrock_batch.config import Settings
+from bedrock_batch.context import RunContext
+from bedrock_batch.jobs.job import Job, creation_wait
+from bedrock_batch.model_input import ModelInput
+from bedrock_batch.staging import StagedJob
+
+
+class JobCreator:
+    """Creates the jobs of one run; `closed` says why no further one is created, once that is so."""
+
+    def __init__(self, settings: Settings, context: RunContext, model_input: ModelInput) -> None:
+        self._settings = settings
+        self._context = context
+        self._model_input = model_input
+        self._refusals = 0
+        self._not_before = 0.0
+        self.closed: str | None = None
+
+    @property
+    def not_before(self) -> float:
+        """The reading of the clock before which no creation is tried."""
+        return self._not_before
+
+    def prepare(self, staged: StagedJob) -> Job:
+        """Return the job of a file, with its name and the key of its input."""
+        run_id = self._context.run_id
+        name = job_name(self._settings.batch_job_name_prefix, run_id, staged.index)
+        return Job(staged, name, join_uri(self._settings.batch_input_s3_path, run_id, staged.path.name))
+
+    def create(self, job: Job) -> bool:
+        """Create a job, or note on it why it is refused; False where the service asked to come back later."""
+        log = self._context.log
+        try:
+            job.arn = create_job(self._context.clients.bedrock, self._request(job))
+        except AwsError as error:
+            wait = self._back_off(error)
+            log.info("job=%s creation=delayed reason=%s next_try_in=%.0fs", job.name, error.kind.value, wait)
+            return False
+        except JobRefusedError as error:
+            job.problem = f"AWS refused the batch job: {error}"
+            log.warning("job=%s creation=refused: %s", job.name, error)
+        except BatchUnavailableError as error:
+            job.problem = self.closed = f"batch inference is not available to this run: {error}"
+            log.warning("batch=unavailable: %s", error)
+        else:
+            self._refusals = 0
+            log.info("job=%s created=%s records=%d", job.name, job.arn, len(job.staged.numbers))
+        return True
+
+    def _back_off(self, error: AwsError) -> float:
+        settings = self._settings
+        wait = creation_wait(
+            self._refusals,
+            settings.batch_poll_initial_seconds,
+            settings.batch_poll_max_seconds,
+            error.retry_after,
+            self._context.uniform,
+        )
+        self._refusals += 1
+        self._not_before = self._context.clock() + wait
+        return wait
+
+    def _request(self, job: Job) -> JobRequest:
+        settings, run_id = self._settings, self._context.run_id
+        return JobRequest(
+            name=job.name,
+            role_arn=settings.batch_role_arn,
+            model_id=self._model_input.model_id,
+            input_uri=job.input_uri,
+            output_uri=join_uri(settings.batch_output_s3_path, run_id) + "/",
+            client_request_token=client_request_token(run_id, job.staged.content_digest),
+            timeout_hours=settings.batch_timeout_hours,
+            invocation_type=self._model_input.invocation_type,
+            kms_key_id=settings.batch_kms_key_id or None,
+            bucket_owner=settings.batch_bucket_owner or None,
+            tags=settings.batch_tags,
+            subnet_ids=settings.batch_subnet_ids,
+            security_group_ids=settings.batch_security_group_ids,
+        )

@@ -1,0 +1,276 @@
+"""BedrockProcessor: rows become prompts, prompts answers, answers columns; here one record at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+from typing_extensions import Self
+
+from bedrock_batch.config import Settings, settings_from_mapping
+from bedrock_batch.context import RunContext, make_clients
+from bedrock_batch.errors import RunError
+from bedrock_batch.families import capabilities_of
+from bedrock_batch.model_input import ModelInput, build_model_input, effective_model_id
+from bedrock_batch.prompts import text_column
+from bedrock_batch.realtime import RealTimeModel
+from bedrock_batch.records import (
+    ModelAnswer,
+    ModelInvocationOutput,
+    ModelInvocationRecord,
+    Outcome,
+    OutputBlock,
+    RecordError,
+)
+from bedrock_batch.responses import OutcomeColumns, ResponseParser
+from bedrock_batch.segments import SegmentCursor, SegmentStore
+from bedrock_batch.templates import response_schema_of, template_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydantic import BaseModel
+
+# Answers are stored in segments of about this many rows, so that a long run has thousands of files and not millions.
+SEGMENT_ROWS = 4096
+_USABLE_STOPS = frozenset({None, "end_turn", "stop_sequence", "tool_use", "stop"})
+
+
+class RowSource(Protocol):
+    """Rows that can be read more than once, always in the same order."""
+
+    @property
+    def count(self) -> int: ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]: ...
+
+
+class BedrockProcessor:
+    """Asks a model for every row in real time.
+
+    `config` is a mapping with the keys of `config.Settings` or the settings themselves; `context` is what the run is
+    given from outside, by default botocore's ordinary credentials, region and endpoints. ConfigurationError and
+    InputError tell what is wrong before any call to AWS.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Settings, context: RunContext | None = None) -> None:
+        self.settings = config if isinstance(config, Settings) else settings_from_mapping(config)
+        self.context = context or RunContext(make_clients(self.settings, {}))
+        self.schema = response_schema_of(self.settings)
+        self.template = template_of(self.settings)
+        self.parser = ResponseParser(self.schema)
+        self.columns = OutcomeColumns(self.schema, self.settings.output_column_prefix)
+        self.effective_model_id = effective_model_id(self.settings)
+        self.model_input = self._model_input(self.effective_model_id, self.settings.primary_model_id)
+        self.realtime = RealTimeModel(self.settings, self.context, self.model_input, self._fallback_input())
+
+    @property
+    def response_model_class(self) -> type[BaseModel] | None:
+        """The Pydantic model made from the validation schema."""
+        return self.schema.model_class if self.schema else None
+
+    def invoke_record(self, record: ModelInvocationRecord) -> ModelInvocationOutput:
+        """Return the answer of the model to one record, or the reason why there is none."""
+        return self.realtime.ask(record)
+
+    def invoke_records(
+        self,
+        records: Iterable[ModelInvocationRecord],
+        count: int,  # noqa: ARG002 - what a bulk operation decides by
+        folder: Path,  # noqa: ARG002 - where a bulk operation keeps its files
+    ) -> Iterator[OutputBlock]:
+        """Yield the outputs of `count` records in blocks that cover each row once; blocks may come in any order.
+
+        Here the records are asked one by one, in blocks of `batch_size`; a subclass may override this with a bulk
+        operation. `folder` is for files that last as long as the run.
+        """
+        asked: dict[int, ModelInvocationRecord] = {}
+        outputs = self.realtime.ask_each(_remember(records, asked))
+        while block := list(islice(outputs, self.settings.batch_size)):
+            kept = {output.number: asked.pop(output.number) for output in block}
+            yield OutputBlock(block[0].number, block, _picker(kept))
+
+    def records(self, source: RowSource) -> Iterator[ModelInvocationRecord]:
+        """Yield a record with its rendered prompt for each row of a source."""
+        number = 0
+        for batch in source.batches():
+            for prompt in self.template.render_rows(_text_columns(batch, self.template.placeholders), batch.num_rows):
+                yield ModelInvocationRecord(number, prompt)
+                number += 1
+
+    def answer(self, source: RowSource, folder: Path) -> SegmentStore:
+        """Ask the model for every row of a source and return the answers' columns, stored in `folder`."""
+        store = SegmentStore(folder, self.columns.arrow_schema)
+        pending: list[Outcome] = []
+        start = 0
+        for block in self.invoke_records(self.records(source), source.count, folder):
+            if pending and block.start != start + len(pending):
+                store.write(start, self.columns.to_batch(pending))
+                pending = []
+            start = start if pending else block.start
+            pending += self._outcomes(block)
+            if len(pending) >= SEGMENT_ROWS:
+                store.write(start, self.columns.to_batch(pending))
+                pending = []
+        if pending:
+            store.write(start, self.columns.to_batch(pending))
+        if missing := store.missing(source.count):
+            raise RunError(f"{sum(map(len, missing))} rows have no outcome: this is a defect of the step, report it")
+        return store
+
+    def _outcomes(self, block: OutputBlock) -> list[Outcome]:
+        """Return what came of a block's rows; answers that did not validate are asked for again where that is set."""
+        outcomes = [self.parser.parse(output) for output in block.outputs]
+        for _ in range(self.settings.validation_retries):
+            again = [block.start + i for i, outcome in enumerate(outcomes) if _is_worth_asking_again(outcome)]
+            for output in self.realtime.ask_each(block.records(again)) if again else ():
+                index = output.number - block.start
+                outcomes[index] = _better(outcomes[index], self.parser.parse(_salvaged(output, "validation")))
+        return outcomes
+
+    def process_batch(
+        self,
+        df: pd.DataFrame,
+        batch_size: int | None = None,
+        save_intermediate: bool = True,  # noqa: ARG002 - of the specification: progress is kept by the ledger
+        output_dir: str | Path | None = None,  # noqa: ARG002 - the same: no unfinished file lies among the outputs
+        input_filename: str | None = None,  # noqa: ARG002 - the same
+    ) -> pd.DataFrame:
+        """Return the frame with the answer columns added: the same rows, in the same order, under the same index."""
+        from bedrock_batch.tables.frames import frame_to_table, table_to_frame
+
+        processor = self._with(batch_size=batch_size or self.settings.batch_size)
+        table = frame_to_table(df)
+        with self.work_folder() as folder:
+            answers = SegmentCursor(processor.answer(_TableSource(table), folder)).take(table.num_rows)
+            result = table_to_frame(join_columns(table, self.public_columns(answers)))
+        result.index = df.index
+        return result
+
+    def process_single_case(self, row_data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of the answer to one row, with its status, as the specification names them."""
+        outcome = self.parser.parse(self.invoke_record(ModelInvocationRecord(0, self.template.render(row_data))))
+        prefix = self.settings.output_column_prefix
+        return {
+            **outcome.fields,
+            "processing_status": outcome.status,
+            "error_message": outcome.error,
+            f"{prefix}status": outcome.status,
+            f"{prefix}error": outcome.error,
+            "validation_passed": outcome.validation_passed,
+            "parse_status": outcome.parse_status,
+        }
+
+    def public_columns(self, answers: pa.Table) -> pa.Table:
+        """Return the columns that the output files hold, under their names there."""
+        return self.columns.public(answers, metadata=self.settings.output_metadata)
+
+    def _with(self, **changes: Any) -> Self:
+        """Return a processor that shares everything with this one but some settings."""
+        changed = copy(self)
+        changed.settings = replace(self.settings, **changes)
+        return changed
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """A folder for the files of a run, gone at the end of the block."""
+        with tempfile.TemporaryDirectory(prefix="bedrock-batch-", dir=self.context.work_folder) as folder:
+            yield Path(folder)
+
+    def _format_prompt(self, row_data: Mapping[str, Any]) -> str:
+        return self.template.render(row_data)
+
+    def _invoke_bedrock(self, prompt: str) -> dict[str, Any]:
+        output = self.invoke_record(ModelInvocationRecord(0, prompt))
+        if isinstance(output, RecordError):
+            raise RunError(f"Bedrock API error: {output.message}")
+        return output.body
+
+    def _parse_response_with_pydantic(self, response: dict[str, Any]) -> dict[str, Any]:
+        answer = ModelAnswer(0, response, self.effective_model_id, "realtime", prefilled=self.model_input.prefilled)
+        outcome = self.parser.parse(answer)
+        status = {"parse_status": outcome.parse_status, "validation_passed": outcome.validation_passed}
+        return {**outcome.fields, **status, "validation_error": outcome.validation_error}
+
+    def _create_response_model_from_schema(self) -> type[BaseModel] | None:
+        return self.response_model_class
+
+    def _model_input(self, model_id: str, family_of: str) -> ModelInput:
+        return build_model_input(
+            self.settings,
+            model_id,
+            system_prompt=self.template.system_prompt,
+            capabilities=capabilities_of(family_of),
+            schema=self.schema.wire_schema() if self.schema else None,
+        )
+
+    def _fallback_input(self) -> ModelInput | None:
+        fallback = self.settings.fallback_model_id
+        return self._model_input(fallback, fallback) if fallback else None
+
+
+class _TableSource:
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    @property
+    def count(self) -> int:
+        return int(self._table.num_rows)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self._table.to_batches(max_chunksize=8192)
+
+
+def join_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
+    """Return `rows` with the columns of `answers` behind their own."""
+    fields = [*rows.schema, *answers.schema]
+    schema = pa.schema(fields, metadata=rows.schema.metadata)
+    return pa.Table.from_arrays([*rows.columns, *answers.columns], schema=schema)
+
+
+def _text_columns(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, list[str | None]]:
+    """Return the columns that a template needs; of columns with one name the first counts."""
+    positions = {name: batch.schema.get_all_field_indices(name) for name in names}
+    return {name: text_column(batch.column(found[0])) for name, found in positions.items() if found}
+
+
+def _remember(
+    records: Iterable[ModelInvocationRecord], asked: dict[int, ModelInvocationRecord]
+) -> Iterator[ModelInvocationRecord]:
+    for record in records:
+        asked[record.number] = record
+        yield record
+
+
+def _picker(kept: Mapping[int, ModelInvocationRecord]) -> Any:
+    def pick(numbers: Collection[int]) -> list[ModelInvocationRecord]:
+        return [kept[number] for number in numbers]
+
+    return pick
+
+
+def _salvaged(output: ModelInvocationOutput, cause: str) -> ModelInvocationOutput:
+    return replace(output, salvaged_from=cause)
+
+
+def _is_worth_asking_again(outcome: Outcome) -> bool:
+    """Whether another answer may validate: not where the model refused or ran out of tokens."""
+    failed = outcome.parse_status in ("validation_failed", "json_failed")
+    return failed and outcome.stop_reason in _USABLE_STOPS
+
+
+def _better(first: Outcome, second: Outcome) -> Outcome:
+    """Return the second outcome where it validated, else the first, with the tries and tokens of both."""
+    kept = second if second.parse_status in ("success", "json_only") else first
+    return replace(
+        kept,
+        attempts=first.attempts + second.attempts,
+        input_tokens=(first.input_tokens or 0) + (second.input_tokens or 0),
+        output_tokens=(first.output_tokens or 0) + (second.output_tokens or 0),
+    )

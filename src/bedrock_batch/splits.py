@@ -1,0 +1,233 @@
+"""Splits: their input files read as one source of rows, and their output files written from the answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bedrock_batch.errors import InputError
+from bedrock_batch.processor import BedrockProcessor, join_columns
+from bedrock_batch.segments import SegmentCursor, SegmentStore
+from bedrock_batch.summary import Figures
+from bedrock_batch.tables.formats import FileFormat, find_data_files
+from bedrock_batch.tables.reader import open_table
+from bedrock_batch.tables.table_file import TableFile
+from bedrock_batch.tables.writer import TableWriter
+from bedrock_batch.text import nearest
+
+TRAINING_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split: its files in name order and where its output goes, `output_folder/{stem}.{format}`."""
+
+    name: str
+    files: tuple[TableFile, ...]
+    output_folder: Path
+    stem: str
+
+    @property
+    def count(self) -> int:
+        return sum(file.count_rows() for file in self.files)
+
+
+@dataclass(slots=True)
+class SplitResult:
+    """What came of a split: its figures, those of each file by name, and the files written."""
+
+    name: str
+    figures: Figures = field(default_factory=Figures)
+    files: dict[str, Figures] = field(default_factory=dict)
+    outputs: list[Path] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "split_name": self.name,
+            **self.figures.as_dict(),
+            "files": [{"file": name, **figures.as_dict()} for name, figures in self.files.items()],
+            "outputs": [str(path) for path in self.outputs],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRows:
+    """The rows of some splits as one source: in the order of the splits, their files by name, and their rows."""
+
+    splits: tuple[Split, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(split.count for split in self.splits)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        for split in self.splits:
+            for file in split.files:
+                yield from file.batches()
+
+
+def find_splits(input_folder: Path, output_folder: Path, job_type: str, log: logging.Logger) -> tuple[Split, ...]:
+    """Return the splits of a job type: train, val and test of `training` where they exist, else one data set.
+
+    Raises InputError, naming the folder and what it holds, where there is no data file.
+    """
+    names = [name for name in TRAINING_SPLITS if job_type == "training" and (input_folder / name).is_dir()]
+    if not names:
+        return (open_split(job_type, input_folder, output_folder, log),)
+    splits: list[Split] = []
+    for name in names:
+        try:
+            splits.append(open_split(name, input_folder / name, output_folder / name, log))
+        except EmptySplitError as error:
+            log.warning("split=%s is left out: %s", name, error)
+    if not splits:
+        raise InputError(f"no data file in the folders {', '.join(names)} of {input_folder}")
+    return tuple(splits)
+
+
+class EmptySplitError(InputError):
+    """A folder holds no data file."""
+
+
+def open_split(name: str, input_folder: Path, output_folder: Path, log: logging.Logger) -> Split:
+    """Return the split of a folder; InputError collects what is wrong with its files."""
+    found, ignored = find_data_files(input_folder)
+    for path in ignored:
+        log.info("file=%s is ignored: neither CSV, TSV nor Parquet by its name", path)
+    if not found:
+        raise EmptySplitError(f"no .csv, .tsv or .parquet file in {input_folder} ({_content(input_folder)})")
+    problems: list[str] = []
+    files: list[TableFile] = []
+    for path in found:
+        try:
+            file = open_table(path)
+            file.count_rows()
+            files.append(file)
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))
+    return Split(name, tuple(files), output_folder, f"{name}_processed_data")
+
+
+def check_columns(splits: Sequence[Split], processor: BedrockProcessor, log: logging.Logger) -> None:
+    """Raise InputError for a column that an output column would hide; warn of placeholders without a column."""
+    outputs = set(processor.columns.public_names(processor.settings.output_metadata))
+    problems: list[str] = []
+    for split in splits:
+        _unite_by_format(split, problems)
+        for file in split.files:
+            if taken := sorted(outputs.intersection(file.columns)):
+                problems.append(
+                    f"{file.path}: column {', '.join(taken)} is also the name of an output column: rename it, or set "
+                    "BEDROCK_OUTPUT_COLUMN_PREFIX to another prefix"
+                )
+            _warn_of_missing(file, processor, log)
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> list[SplitResult]:
+    """Answer the rows of all splits as one run and write their output files."""
+    with processor.work_folder() as folder:
+        store = processor.answer(SplitRows(splits), folder)
+        return write_splits(splits, store, processor)
+
+
+def write_splits(splits: tuple[Split, ...], store: SegmentStore, processor: BedrockProcessor) -> list[SplitResult]:
+    """Write the output files of the splits from the answers' columns and return their figures."""
+    cursor = SegmentCursor(store)
+    return [_write_split(split, cursor, processor) for split in splits]
+
+
+def _write_split(split: Split, cursor: SegmentCursor, processor: BedrockProcessor) -> SplitResult:
+    result = SplitResult(split.name)
+    schemas = _unite_by_format(split, [])
+    with ExitStack() as stack:
+        writers = {
+            kind: stack.enter_context(_open_writer(split, kind, schema, processor)) for kind, schema in schemas.items()
+        }
+        for file in split.files:
+            figures = _write_file(file, schemas[file.format], writers[file.format], cursor, processor)
+            result.files[file.path.name] = figures
+            result.figures.merge(figures)
+    result.outputs = [writer.path for writer in writers.values()]
+    return result
+
+
+def _open_writer(split: Split, kind: FileFormat, schema: pa.Schema, processor: BedrockProcessor) -> TableWriter:
+    answers = processor.public_columns(processor.columns.arrow_schema.empty_table())
+    path = split.output_folder / f"{split.stem}.{kind}"
+    return TableWriter(path, kind, join_columns(schema.empty_table(), answers).schema)
+
+
+def _write_file(
+    file: TableFile, schema: pa.Schema, writer: TableWriter, cursor: SegmentCursor, processor: BedrockProcessor
+) -> Figures:
+    figures = Figures()
+    prefix = processor.settings.output_column_prefix
+    for batch in file.batches():
+        answers = cursor.take(batch.num_rows)
+        figures.add(answers, prefix, file.path.name, figures.total + 1)
+        rows = join_columns(_align(batch, schema), processor.public_columns(answers))
+        if processor.settings.skip_error_records:
+            rows = rows.filter(pc.equal(answers[f"{prefix}status"], "success"))
+        for part in rows.combine_chunks().to_batches():
+            writer.write(part)
+    return figures
+
+
+def _unite_by_format(split: Split, problems: list[str]) -> dict[FileFormat, pa.Schema]:
+    """Return the schema of the split's output for each format of its files; what does not fit goes to `problems`."""
+    united: dict[FileFormat, pa.Schema] = {}
+    for file in split.files:
+        known = united.get(file.format)
+        if known is None or known.equals(file.schema):
+            united[file.format] = known or file.schema
+            continue
+        try:
+            united[file.format] = pa.unify_schemas([known, file.schema]).with_metadata(known.metadata)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            problems.append(
+                f"{file.path}: its columns do not fit the other {file.format} files of {split.name} ({error}): give a "
+                "column one type in all files of a split"
+            )
+    return united
+
+
+def _align(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """Return a batch as a table of another schema of the same columns; a column that it lacks is null."""
+    table = pa.Table.from_batches([batch])
+    if batch.schema.equals(schema):
+        return table.replace_schema_metadata(schema.metadata)
+    columns = [
+        table[name].cast(kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
+        for name, kind in zip(schema.names, schema.types, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _warn_of_missing(file: TableFile, processor: BedrockProcessor, log: logging.Logger) -> None:
+    for name in processor.template.missing(file.columns):
+        guess = nearest(name, file.columns)
+        log.warning(
+            "file=%s has no column %r: its prompts read [Missing: %s]%s",
+            file.path,
+            name,
+            name,
+            f"; did you mean {guess!r}?" if guess else "",
+        )
+
+
+def _content(folder: Path) -> str:
+    if not folder.is_dir():
+        return "there is no such folder"
+    names = sorted(entry.name for entry in folder.iterdir())
+    return f"it holds {', '.join(names[:10])}{' ...' if len(names) > 10 else ''}" if names else "it is empty"

@@ -1,0 +1,232 @@
+"""The step: settings, template, schema and data in; answered splits and a summary out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bedrock_batch import __version__
+from bedrock_batch.batch_processor import BedrockBatchProcessor
+from bedrock_batch.config import Settings, load_settings
+from bedrock_batch.container import read_max_runtime
+from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
+from bedrock_batch.errors import ConfigurationError, InputError, RunError
+from bedrock_batch.prompts import load_prompt_templates
+from bedrock_batch.schema import load_validation_schema
+from bedrock_batch.splits import Split, SplitResult, check_columns, find_splits, open_split, process_splits
+from bedrock_batch.summary import SCHEMA_VERSION, Figures, write_summary
+
+T = TypeVar("T")
+WORK_FOLDER = ".bedrock-batch"
+_DISTRIBUTIONS = ("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity", "jsonschema-rs", "json_repair")
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """What the caller of a run hands over: folders by their keys in the contract, environment and arguments.
+
+    `processing_dir` is the root of the container contract where the run has one; `make_context` may replace the
+    surroundings that follow from the settings.
+    """
+
+    input_paths: Mapping[str, str]
+    output_paths: Mapping[str, str]
+    environ: Mapping[str, str]
+    job_type: str
+    batch_size: int | None = None
+    max_retries: int | None = None
+    processing_dir: Path | None = None
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
+    make_context: Callable[[Settings], RunContext] | None = None
+
+
+class Problems:
+    """Collects what is wrong with the configuration and the input, to be told at once."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def attempt(self, function: Callable[[], T]) -> T | None:
+        """Return the result of `function`, or None when it found a problem."""
+        try:
+            return function()
+        except ConfigurationError as error:
+            self.texts += error.problems
+        except InputError as error:
+            self.texts.append(str(error))
+        return None
+
+    def raise_any(self) -> None:
+        if self.texts:
+            raise ConfigurationError(list(dict.fromkeys(self.texts)))
+
+
+def run_step(request: StepRequest) -> dict[str, Any]:
+    """Run the step and return its summary.
+
+    ConfigurationError names every problem of the configuration and the input before any call to AWS; RunError tells
+    why a run that had begun failed.
+    """
+    begun = time.monotonic()
+    processor, splits = _prepare(request)
+    context, settings = processor.context, processor.settings
+    started = context.now()
+    context.log.info("run_id=%s model=%s job_type=%s", context.run_id, processor.effective_model_id, request.job_type)
+    for note in processor.model_input.notes:
+        context.log.info("model=%s %s", processor.effective_model_id, note)
+    results = process_splits(splits, processor)
+    summary = _summarize(request, processor, results, started, time.monotonic() - begun)
+    name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}.json"
+    path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
+    context.log.info("summary=%s records=%d failed=%d", path, summary["total_records"], summary["failed_records"])
+    _check_error_rate(settings, summary)
+    return summary
+
+
+def process_split_directory(
+    split_name: str,
+    split_input_path: str | Path,
+    split_output_path: str | Path,
+    processor: BedrockBatchProcessor,
+    config: Mapping[str, Any] | None = None,  # noqa: ARG001 - of the specification; the processor has its settings
+    log: logging.Logger | None = None,
+) -> dict[str, Any]:
+    """Answer the rows of one folder, write its output and return its figures."""
+    log = log or processor.context.log
+    split = open_split(split_name, Path(split_input_path), Path(split_output_path), log)
+    check_columns([split], processor, log)
+    (result,) = process_splits((split,), processor)
+    return result.as_dict() | {"batch_processing_used": processor.batch_used}
+
+
+def _prepare(request: StepRequest) -> tuple[BedrockBatchProcessor, tuple[Split, ...]]:
+    """Return the processor and the splits of a run, everything read and checked, or raise all problems at once."""
+    problems = Problems()
+    overrides = {"batch_size": request.batch_size, "max_retries": request.max_retries}
+    loaded = problems.attempt(lambda: load_settings(request.environ, overrides))
+    settings = loaded[0] if loaded else None
+    for warning in loaded[1] if loaded else ():
+        request.log.warning("%s", warning)
+    texts = _load_texts(request, settings, problems)
+    splits = problems.attempt(
+        lambda: find_splits(
+            Path(request.input_paths["input_data"]),
+            Path(request.output_paths["processed_data"]),
+            request.job_type,
+            request.log,
+        )
+    )
+    processor = None
+    if settings is not None and texts is not None:
+        processor = problems.attempt(lambda: _make_processor(request, replace(settings, **texts)))
+    if processor is not None and splits is not None:
+        problems.attempt(lambda: check_columns(splits, processor, request.log))
+        problems.attempt(lambda: processor.check_mode(sum(split.count for split in splits)))
+    problems.raise_any()
+    if processor is None or splits is None:
+        raise AssertionError("without a problem there is a processor and there are splits")
+    return processor, splits
+
+
+def _load_texts(request: StepRequest, settings: Settings | None, problems: Problems) -> dict[str, Any] | None:
+    """Return template and schema as the settings hold them, from the input channels or else from the settings."""
+    templates_path = Path(request.input_paths["prompt_templates"])
+    schema_path = Path(request.input_paths["validation_schema"])
+    before = len(problems.texts)
+    texts: dict[str, Any] = {}
+    if settings is None or not settings.user_prompt_template or _has_files(templates_path):
+        templates = problems.attempt(lambda: load_prompt_templates(templates_path, request.log))
+        if templates is not None:
+            texts = {
+                "user_prompt_template": templates["user_prompt_template"],
+                "system_prompt": templates["system_prompt"],
+                "input_placeholders": json.dumps(templates["input_placeholders"]),
+            }
+    if settings is None or not settings.validation_schema or _has_files(schema_path):
+        schema = problems.attempt(lambda: load_validation_schema(schema_path, request.log))
+        texts |= {"validation_schema": json.dumps(schema)} if schema is not None else {}
+    return texts if len(problems.texts) == before else None
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.glob("*.json"))
+
+
+def _make_processor(request: StepRequest, settings: Settings) -> BedrockBatchProcessor:
+    if request.make_context is not None:
+        return BedrockBatchProcessor(settings, request.make_context(settings))
+    work_folder = None
+    deadline = None
+    if request.processing_dir is not None:
+        work_folder = request.processing_dir / WORK_FOLDER
+        work_folder.mkdir(parents=True, exist_ok=True)
+        runtime = read_max_runtime(request.processing_dir.parent)
+        deadline = None if runtime is None else time.monotonic() + runtime
+    clients = make_clients(settings, request.environ)
+    return BedrockBatchProcessor(
+        settings, RunContext(clients, work_folder=work_folder, log=request.log, deadline=deadline)
+    )
+
+
+def _summarize(
+    request: StepRequest,
+    processor: BedrockBatchProcessor,
+    results: list[SplitResult],
+    started: datetime,
+    seconds: float,
+) -> dict[str, Any]:
+    run = Figures()
+    for result in results:
+        result.figures.check(f"split {result.name}")
+        run.merge(result.figures)
+    run.check("the run")
+    figures = run.as_dict()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": processor.context.run_id,
+        "job_type": request.job_type,
+        **figures,
+        "overall_success_rate": figures.pop("success_rate"),
+        "overall_validation_rate": figures.pop("validation_rate"),
+        "batch_processing_used": processor.batch_used,
+        "batch_job_info": {
+            "decision": list(processor.decision.reasons) if processor.decision else [],
+            "jobs": processor.jobs,
+            "salvaged": run.salvage(),
+        },
+        "truncation_stats": asdict(processor.template.truncation),
+        "splits_processed": [result.as_dict() for result in results],
+        "rate_limit": asdict(processor.realtime.limiter.snapshot()),
+        "started": started.isoformat(),
+        "finished": processor.context.now().isoformat(),
+        "duration_seconds": round(seconds, 3),
+        "versions": _versions(),
+        "settings": processor.settings.public(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"bedrock_batch": __version__, "python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a package may lie on the path without its metadata
+            versions[name] = "unknown"
+    return versions
+
+
+def _check_error_rate(settings: Settings, summary: Mapping[str, Any]) -> None:
+    total, failed = summary["total_records"], summary["failed_records"]
+    if total and failed and failed / total >= settings.max_error_rate:
+        raise RunError(
+            f"{failed} of {total} records have no answer, which reaches BEDROCK_MAX_ERROR_RATE="
+            f"{settings.max_error_rate:g}; the outputs are written, and the summary tells the reasons"
+        )
