@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class ResponseSchema:
         if not _DIALECT.fullmatch(str(self._schema.get("$schema", ""))):
             self._schema.pop("$schema", None)
         refuse_external_references(self._schema)
-        _compile(self._schema)
+        self._unrelaxed = _compile(self._schema)
         self._referee = _compile(allow_null_for_optional(self._schema))
         model = build_response_model(self._schema, _model_name(schema))
         self.model_class: type[BaseModel] = model.model_class
@@ -134,24 +134,32 @@ class ResponseSchema:
     def _judge(self, model: BaseModel) -> dict[str, Any]:
         try:
             instance = self._serializer.to_python(model, by_alias=True, exclude_unset=True)
-            accepted = self._referee.is_valid(instance)
-        except Exception as error:  # how deep nesting, huge integers and lone surrogates end differs by version
-            raise SchemaMismatch(f"cannot be judged: {type(error).__name__}") from None
-        if not accepted:
+            for name in self._unchecked:
+                check_storable(instance.get(name), name)
+        except (ValueError, RecursionError) as error:  # also Pydantic's own for what is nested too deeply
+            raise SchemaMismatch(_storage_reason(error)) from None
+        if not self._is_accepted(instance):
             raise SchemaMismatch(self._reason(instance))
-        for name in self._unchecked:
-            _check_field(name, instance.get(name))
         get = instance.get
         return {name: get(name) for name in self.fields}
 
+    def _is_accepted(self, instance: dict[str, Any]) -> bool:
+        try:
+            return bool(self._referee.is_valid(instance))
+        except Exception:  # how undeclared huge integers and lone surrogates end differs by version
+            return False
+
     def _reason(self, instance: dict[str, Any]) -> str:
         try:
-            error = next(iter(self._referee.iter_errors(instance)))
-        except Exception as failure:  # as in _judge
+            # Accepting null hides rules behind an anyOf; the schema as it was written names them.
+            errors = [*self._unrelaxed.iter_errors(instance), *self._referee.iter_errors(instance)]
+        except Exception as failure:  # as in _is_accepted
             return f"cannot be judged: {type(failure).__name__}"
-        path, rule = [str(part) for part in error.instance_path], [str(part) for part in error.schema_path]
-        expected = json.dumps(_at(self._schema, rule), ensure_ascii=False)
-        return _reason_text(path, f"{rule[-1] if rule else 'schema'} {shorten(expected, _VALUE_LIMIT)} is not met")
+        told = [error for error in errors if _at(instance, error.instance_path) is not None] or errors
+        path, rule = list(told[0].instance_path), list(told[0].schema_path)
+        expected = _at(self._schema, rule)
+        shown = "" if expected is None else " " + shorten(json.dumps(expected, ensure_ascii=False), _VALUE_LIMIT)
+        return _reason_text([str(part) for part in path], f"{rule[-1] if rule else 'schema'}{shown} is not met")
 
     def to_arrow(self, field: str, values: Sequence[Any]) -> pa.Array:
         """Return validated values of one field as an Arrow array of the field's type."""
@@ -201,18 +209,15 @@ def _reason_text(path: Sequence[str], rule: str) -> str:
     return printable(shorten(f"{place}: {rule}", REASON_LIMIT))
 
 
-def _check_field(name: str, value: Any) -> None:
+def _storage_reason(error: Exception) -> str:
+    return str(error) if type(error) is ValueError else "nested too deeply"
+
+
+def _at(document: Any, path: Iterable[str | int]) -> Any:
+    """Return what stands at a path of a document, None where the path leads out of it."""
     try:
-        check_storable(value, name)
-    except (ValueError, RecursionError) as error:
-        raise SchemaMismatch(str(error) if isinstance(error, ValueError) else f"{name}: nested too deeply") from None
-
-
-def _at(schema: Any, path: Sequence[str]) -> Any:
-    """Return what stands at a path of the schema, or the last thing on the way."""
-    for part in path:
-        if isinstance(schema, Mapping) and part in schema:
-            schema = schema[part]
-        elif isinstance(schema, list) and part.isdecimal() and int(part) < len(schema):
-            schema = schema[int(part)]
-    return schema
+        for part in path:
+            document = document[part]
+    except (LookupError, TypeError):
+        return None
+    return document
