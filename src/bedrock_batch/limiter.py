@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# The factor of botocore's adaptive mode; the recovery is slow enough that few requests meet the limit again.
 DECREASE = 0.7
 RECOVERY_SECONDS = 50.0
 LOWEST_SHARE = 0.02
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.25
 RETRY_AFTER_LIMIT = 300.0
 # Floats round: without a margin, two starts that are one second apart by our sum can be less by a reader's difference.
 MARGIN = 1e-6
