@@ -111,11 +111,12 @@ class BatchWork(JobWork):
 
     def write_output(self, job: Job) -> None:
         """Write one `.jsonl.out` per input file and `manifest.json.out` into the folder of the job."""
-        bucket, prefix = split_uri(job.request["outputDataConfig"]["s3OutputDataConfig"]["s3Uri"])
+        target = job.request["outputDataConfig"]["s3OutputDataConfig"]
+        bucket, prefix = split_uri(target["s3Uri"])
         folder = "/".join(part for part in (prefix.strip("/"), job.id) if part)
         for name, path in self._outputs:
             for part_name, part in _split_parts(name, path, job.fault.output_parts):
-                self._storage.upload(part, bucket, f"{folder}/{part_name}.out")
+                self._storage.upload(part, bucket, f"{folder}/{part_name}.out", target.get("s3EncryptionKeyId"))
                 job.output_keys.append(f"{folder}/{part_name}.out")
         if job.fault.extra_objects:
             keys = [f"{folder}/_partial/{i:05d}.tmp" for i in range(job.fault.extra_objects)]

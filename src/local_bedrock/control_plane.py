@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from local_bedrock.models import ModelDesk
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 _DEFAULT_PAGE = 100
+_PAGE_MARK = "from-job-"
+_numbers = itertools.count()
 
 
 class ControlPlane:
@@ -39,6 +42,7 @@ class ControlPlane:
         self._now = now
         self._region = region
         self._account_id = account_id
+        self._number = next(_numbers)
         self._lock = threading.Lock()
         self._refused_creates = 0
         self.jobs: list[Job] = []
@@ -92,7 +96,8 @@ class ControlPlane:
 
     def _make_job(self, request: dict[str, Any], model: Any) -> Job:
         ordinal = len(self.jobs) + 1
-        draw = Draw.of(self._behaviour.seed, request["jobName"], ordinal)
+        # Servers of one process share their buckets: the number of this one keeps their output folders apart.
+        draw = Draw.of(self._behaviour.seed, self._number, request["jobName"], ordinal)
         job_id = "".join(draw.choice(_ALPHABET) for _ in range(12))
         partition = request["roleArn"].split(":")[1]
         arn = f"arn:{partition}:bedrock:{self._region}:{self._account_id}:model-invocation-job/{job_id}"
@@ -131,15 +136,21 @@ class ControlPlane:
         jobs = [job for job in self.jobs if _matches(job, params)]
         if params.get("sortOrder") != "Ascending":
             jobs.reverse()
-        start = 0
         if "nextToken" in params:
-            positions = [i for i, job in enumerate(jobs) if job.id == params["nextToken"]]
-            if not positions:
-                raise AwsError("ValidationException", "The provided nextToken is not valid")
-            start = positions[0]
-        end = start + params.get("maxResults", _DEFAULT_PAGE)
-        page = {"invocationJobSummaries": [job.describe() for job in jobs[start:end]]}
-        return {**page, "nextToken": jobs[end].id} if end < len(jobs) else page
+            # The token names the first job of the page, so that jobs created meanwhile shift nothing.
+            ascending = params.get("sortOrder") == "Ascending"
+            first = _read_token(params["nextToken"])
+            jobs = [job for job in jobs if (job.ordinal >= first if ascending else job.ordinal <= first)]
+        end = params.get("maxResults", _DEFAULT_PAGE)
+        page = {"invocationJobSummaries": [job.describe() for job in jobs[:end]]}
+        return {**page, "nextToken": f"{_PAGE_MARK}{jobs[end].ordinal}"} if end < len(jobs) else page
+
+
+def _read_token(token: str) -> int:
+    ordinal = token.removeprefix(_PAGE_MARK)
+    if ordinal == token or not ordinal.isdecimal():
+        raise AwsError("ValidationException", "The provided nextToken is not valid")
+    return int(ordinal)
 
 
 def _matches(job: Job, params: Mapping[str, Any]) -> bool:

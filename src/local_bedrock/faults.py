@@ -20,7 +20,7 @@ _S3_STATUS = {"SlowDown": 503, "InternalError": 500, "AccessDenied": 403, "Preco
 class FaultDesk:
     """Decides the fate of calls; counts what each fault's `operation` names."""
 
-    def __init__(self, behaviour: Behaviour, journal: Journal, sleep: Callable[[float], None]) -> None:
+    def __init__(self, behaviour: Behaviour, journal: Journal, sleep: Callable[[float], object]) -> None:
         self._behaviour = behaviour
         self._journal = journal
         self._sleep = sleep

@@ -14,6 +14,7 @@ from typing import Any
 from local_bedrock.answers import Answerer, AnswerSource
 from local_bedrock.batch import BatchWork
 from local_bedrock.behaviour import Behaviour
+from local_bedrock.catalogue import Catalogue
 from local_bedrock.control_plane import ControlPlane
 from local_bedrock.converse import ConverseRecordWriter, read_converse_record
 from local_bedrock.faults import FaultDesk
@@ -59,6 +60,8 @@ class LocalBedrock:
         self._desk = ModelDesk(self.behaviour, Answerer(self.behaviour, answers))
         self._journal = Journal(time.time)
         self._clients: list[Any] = []
+        self._plain_clients: dict[str, Any] = {}
+        self._closing = threading.Event()
         self._http: HttpServer | None = None
         self._runner: JobRunner | None = None
         self._control: ControlPlane | None = None
@@ -67,7 +70,8 @@ class LocalBedrock:
         """Open the port and serve until `stop()`."""
         self._http = HttpServer(*self._address)
         _count_server(1)
-        faults = FaultDesk(self.behaviour, self._journal, time.sleep)
+        self._closing.clear()
+        faults = FaultDesk(self.behaviour, self._journal, self._closing.wait)
         service = Service(self._models, self._operations(), self._journal, faults)
         self._http.exchange = service.exchange
         self._http.start()
@@ -77,11 +81,13 @@ class LocalBedrock:
         """End every job and connection, wait for the threads and free the port."""
         if self._http is None:
             return
+        self._closing.set()
         if self._runner is not None:
             self._runner.close()
         for client in self._clients:
             client.close()
         self._clients.clear()
+        self._plain_clients.clear()
         self._http.stop()
         self._http = None
         _count_server(-1)
@@ -115,8 +121,13 @@ class LocalBedrock:
 
     def client(self, service: str, **config: Any) -> Any:
         """A boto3 client (`s3`, `bedrock`, `bedrock-runtime`, `sts`) here; `config` is for botocore's Config."""
+        plain = self._plain_clients.get(service) if not config else None
+        if plain is not None:
+            return plain
         client = make_client(service, self.endpoint_url, self.region, **config)
         self._clients.append(client)
+        if not config:
+            self._plain_clients[service] = client
         return client
 
     def create_bucket(self, name: str) -> str:
@@ -172,6 +183,7 @@ class LocalBedrock:
             self._desk, self._runner, self.behaviour, storage.bucket_exists, _now, self.region, self._account_id
         )
         runtime = Runtime(self._desk, self._journal)
+        catalogue = Catalogue(self._desk, self.behaviour, self.region, self._account_id, _now())
         return {
             "CreateModelInvocationJob": self._control.create_job,
             "GetModelInvocationJob": self._control.get_job,
@@ -180,6 +192,10 @@ class LocalBedrock:
             "InvokeModel": runtime.invoke_model,
             "Converse": runtime.converse,
             "CountTokens": runtime.count_tokens,
+            "ListFoundationModels": catalogue.list_models,
+            "GetFoundationModel": catalogue.get_model,
+            "ListInferenceProfiles": catalogue.list_profiles,
+            "GetInferenceProfile": catalogue.get_profile,
         }
 
     def _make_work(self, storage: Storage) -> BatchWork:

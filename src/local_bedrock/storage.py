@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +28,21 @@ def make_client(service: str, endpoint_url: str, region: str, mark: str | None =
     options: dict[str, Any] = {"proxies": {}, "user_agent_extra": mark or "local-bedrock-client", **config}
     if service == "s3":
         options.setdefault("s3", {"addressing_style": "path"})
-    session: Any = boto3.session.Session(
+    with _session_lock:
+        return _session(region).client(service, endpoint_url=endpoint_url, config=Config(**options))
+
+
+_session_lock = threading.Lock()
+
+
+@lru_cache(maxsize=16)
+def _session(region: str) -> Any:
+    """One session per region: it keeps the service models, which take longest to load."""
+    return boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local-bedrock",  # noqa: S106 - a dummy
         region_name=region,
     )
-    return session.client(service, endpoint_url=endpoint_url, config=Config(**options))
 
 
 class Storage:
@@ -64,9 +75,10 @@ class Storage:
         """Fetch one object into a file."""
         self._client.download_file(bucket, key, str(path), Config=_TRANSFER)
 
-    def upload(self, path: Path, bucket: str, key: str) -> None:
-        """Write a file to one object."""
-        self._client.upload_file(str(path), bucket, key, Config=_TRANSFER)
+    def upload(self, path: Path, bucket: str, key: str, kms_key_id: str | None = None) -> None:
+        """Write a file to one object, encrypted with a key where one is given."""
+        extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
+        self._client.upload_file(str(path), bucket, key, ExtraArgs=extra, Config=_TRANSFER)
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
         """Write bytes to one object."""

@@ -1,0 +1,85 @@
+"""`python -m local_bedrock`: serve until a signal comes; print the variables that lead an AWS SDK here."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from local_bedrock.behaviour import Behaviour
+from local_bedrock.server import LocalBedrock
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        behaviour = Behaviour.from_json(options.behaviour) if options.behaviour else Behaviour()
+        behaviour = _add_latency(behaviour, options.latency)
+        server = LocalBedrock(
+            behaviour, options.schema, options.speed, host=options.host, port=options.port, region=options.region
+        )
+    except (OSError, ValueError) as error:
+        print(f"local_bedrock: {error}", file=sys.stderr)
+        return 2
+    return _serve(server, options.bucket)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local_bedrock",
+        description="A local Amazon Bedrock (batch jobs, InvokeModel, Converse) and S3; prints export lines.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    parser.add_argument("--region", default="us-east-1", help="region to play (default: %(default)s)")
+    parser.add_argument("--bucket", action="append", default=[], help="bucket to create; may be given several times")
+    parser.add_argument("--schema", type=Path, help="JSON Schema that every answer is to be valid for")
+    parser.add_argument("--behaviour", type=Path, help="JSON file with quotas, phase durations and faults")
+    parser.add_argument("--speed", type=_positive, default=1.0, help="divides the durations of job phases (default: 1)")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that each real-time answer takes")
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
+    return value
+
+
+def _add_latency(behaviour: Behaviour, seconds: float) -> Behaviour:
+    if seconds <= 0:
+        return behaviour
+    latency = {**behaviour.latency_seconds, "InvokeModel": seconds, "Converse": seconds}
+    return dataclasses.replace(behaviour, latency_seconds=latency)
+
+
+def _serve(server: LocalBedrock, buckets: Sequence[str]) -> int:
+    ended = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda _number, _frame: ended.set())
+    try:
+        server.start()
+    except OSError as error:
+        print(f"local_bedrock: cannot listen: {error}; choose another --port", file=sys.stderr)
+        return 1
+    try:
+        for bucket in buckets:
+            server.create_bucket(bucket)
+        for name, value in server.environment.items():
+            print(f"export {name}={shlex.quote(value)}")
+        sys.stdout.flush()
+        ended.wait()
+    finally:
+        server.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

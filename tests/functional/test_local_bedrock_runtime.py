@@ -1,0 +1,281 @@
+"""InvokeModel, Converse and the model catalogue of the local Bedrock, through boto3 over HTTP."""
+
+import json
+import urllib.error
+import urllib.request
+
+import jsonschema
+import pytest
+from botocore.exceptions import ClientError
+from local_bedrock_jobs import MODEL, SCHEMA, converse_body, messages_body
+
+from local_bedrock import Behaviour, LocalBedrock, prompt_hash
+
+NO_RETRY = {"total_max_attempts": 1}
+
+
+@pytest.fixture(scope="module")
+def local():
+    """A server without a schema of its own, with one application profile."""
+    behaviour = Behaviour(application_profiles={"abc123": MODEL}, omit_optional_share=0.0)
+    with LocalBedrock(behaviour) as server:
+        yield server
+
+
+def invoke(local, body, model=MODEL):
+    """Ask through InvokeModel; the response body."""
+    client = local.client("bedrock-runtime", retries=NO_RETRY)
+    return json.loads(client.invoke_model(modelId=model, body=json.dumps(body))["body"].read())
+
+
+def converse(local, model=MODEL, **request):
+    """Ask through Converse; the response."""
+    return local.client("bedrock-runtime", retries=NO_RETRY).converse(modelId=model, **request)
+
+
+def test_prefilled_answer_continues_behind_the_brace(local):
+    """A client that prepends the prefill would get `{{`, or would never notice that it forgot to."""
+    system = f"Answer by this schema: {json.dumps(SCHEMA)}"
+    text = invoke(local, messages_body(prefill="{", system=system))["content"][0]["text"]
+    assert not text.startswith("{")
+    jsonschema.validate(json.loads("{" + text), SCHEMA)
+
+
+def test_schema_is_found_in_the_prompt(local):
+    """Without a schema at start, answers would not fit the template's own schema."""
+    text = invoke(local, messages_body(f"Classify. {{not JSON}} Schema: {json.dumps(SCHEMA)} Go."))["content"][0][
+        "text"
+    ]
+    jsonschema.validate(json.loads(text), SCHEMA)
+
+
+def test_no_schema_anywhere_gives_a_short_text(local):
+    """A client without a schema would get no text to keep."""
+    assert invoke(local, messages_body())["content"][0]["text"].startswith("The local model read")
+
+
+def test_forced_tool_answers_with_its_input(local):
+    """A client of tool calling could not be tried."""
+    tool = {"name": "record", "input_schema": SCHEMA}
+    answer = invoke(local, messages_body(tools=[tool], tool_choice={"type": "tool", "name": "record"}))
+    assert answer["stop_reason"] == "tool_use"
+    jsonschema.validate(answer["content"][0]["input"], SCHEMA)
+
+
+def test_converse_tool_answers_with_its_input(local):
+    """A client of Converse's tool calling could not be tried."""
+    tools = [{"toolSpec": {"name": "record", "inputSchema": {"json": SCHEMA}}}]
+    answer = converse(local, **converse_body(toolConfig={"tools": tools, "toolChoice": {"tool": {"name": "record"}}}))
+    assert answer["stopReason"] == "tool_use"
+    jsonschema.validate(answer["output"]["message"]["content"][0]["toolUse"]["input"], SCHEMA)
+
+
+def test_structured_output_answers_by_its_schema(local):
+    """A client of structured output could not be tried."""
+    body = messages_body(output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+    answer = invoke(local, body, "us.anthropic.claude-haiku-4-5-20251001-v1:0")
+    jsonschema.validate(json.loads(answer["content"][0]["text"]), SCHEMA)
+
+
+def test_both_interfaces_give_the_same_text(local):
+    """Tables made through InvokeModel and through Converse would differ for no fault of the client."""
+    system = json.dumps(SCHEMA)
+    by_invoke = invoke(local, messages_body("same", system=system))["content"][0]["text"]
+    answer = converse(local, **converse_body("same", system=[{"text": system}]))
+    assert answer["output"]["message"]["content"][0]["text"] == by_invoke
+
+
+def test_answer_longer_than_max_tokens_is_cut(local):
+    """A client that repairs cut answers into whole ones would never be caught."""
+    answer = invoke(local, messages_body(json.dumps(SCHEMA), max_tokens=5))
+    assert answer["stop_reason"] == "max_tokens"
+    assert answer["usage"]["output_tokens"] == 5
+    assert len(answer["content"][0]["text"]) == 20
+
+
+def test_usage_is_counted_by_characters(local):
+    """Cost figures could not be reconciled with what the server saw."""
+    answer = converse(local, **converse_body("x" * 400))
+    assert answer["usage"]["inputTokens"] == 100
+    assert answer["usage"]["totalTokens"] == 100 + answer["usage"]["outputTokens"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({**messages_body(), "max_tokens": None}, "max_tokens: Field required"),
+        (messages_body(surprise=1), "surprise: Extra inputs are not permitted"),
+        (messages_body(temperature=1.5), "temperature: Input should be less than or equal to 1"),
+        (messages_body(max_tokens="5"), "max_tokens: Input should be a valid integer"),
+        (messages_body(prefill="{ "), "final assistant content cannot end with trailing whitespace"),
+        ({**messages_body(), "messages": [{"role": "system", "content": "x"}]}, 'Unexpected role "system"'),
+        (
+            {**messages_body(), "messages": [{"role": "user", "content": [{"text": "x"}]}]},
+            "messages.0.content.0.type: Field",
+        ),
+        ({**messages_body(), "messages": []}, "at least one message is required"),
+        (messages_body(max_tokens=64_001), "64001 > 64000"),
+        ({**messages_body(), "messages": 7}, "messages: Input should be a valid list"),
+        ([], "Malformed input request"),
+    ],
+    ids=[
+        "required",
+        "extra",
+        "range",
+        "type",
+        "whitespace",
+        "system",
+        "converse block",
+        "empty",
+        "limit",
+        "list",
+        "array",
+    ],
+)
+def test_invoke_refuses_a_wrong_body(local, body, message):
+    """A wrong body would be found out only with an account."""
+    with pytest.raises(ClientError) as caught:
+        invoke(local, body)
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert message in caught.value.response["Error"]["Message"]
+
+
+def test_converse_hands_on_the_models_own_error(local):
+    """A client that looks for the model's text would not find it behind Converse's prefix."""
+    messages = [*converse_body()["messages"], {"role": "assistant", "content": [{"text": "{"}]}]
+    with pytest.raises(ClientError, match="The model returned the following errors: This model does not support"):
+        converse(local, "us.anthropic.claude-sonnet-4-6", messages=messages)
+
+
+def test_bare_id_of_a_profile_model_is_refused(local):
+    """A client's advice about inference profiles could not be tried."""
+    with pytest.raises(ClientError, match="with on-demand throughput isn’t supported"):
+        invoke(local, messages_body(), MODEL.removeprefix("us."))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "global.anthropic.claude-sonnet-4-20250514-v1:0",
+        f"arn:aws:bedrock:us-east-1:123456789012:inference-profile/{MODEL}",
+        "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123",
+    ],
+    ids=["global", "profile ARN", "application profile ARN"],
+)
+def test_profiles_lead_to_the_model(local, model):
+    """An ARN, whose slash is encoded in the path, would reach no operation."""
+    assert invoke(local, messages_body(), model) == invoke(local, messages_body())
+
+
+@pytest.mark.parametrize("model", ["anthropic.claude-unheard-of", "nonsense"])
+def test_unknown_model_is_refused(local, model):
+    """A mistyped model id would be answered."""
+    with pytest.raises(ClientError, match="The provided model identifier is invalid"):
+        invoke(local, messages_body(), model)
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "text_of"),
+    [
+        ("amazon.nova-lite-v1:0", converse_body(), lambda answer: answer["output"]["message"]["content"][0]["text"]),
+        ("us.meta.llama3-3-70b-instruct-v1:0", {"prompt": "hello"}, lambda answer: answer["generation"]),
+        (
+            "openai.gpt-oss-20b-1:0",
+            {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 500},
+            lambda answer: answer["choices"][0]["message"]["content"],
+        ),
+        (
+            "mistral.mistral-large-3-675b-instruct",
+            {"messages": [{"role": "user", "content": "hello"}]},
+            lambda answer: answer["choices"][0]["message"]["content"],
+        ),
+    ],
+    ids=["nova", "llama", "gpt-oss", "mistral"],
+)
+def test_other_families_answer_in_their_own_shape(local, model, body, text_of):
+    """A client for another family would read an Anthropic body."""
+    assert "The local model read" in text_of(invoke(local, body, model))
+
+
+def test_embedding_is_a_vector(local):
+    """A client of embeddings would get text."""
+    assert len(invoke(local, {"inputText": "hello"}, "amazon.titan-embed-text-v2:0")["embedding"]) == 1024
+
+
+def test_thinking_models_think_first(local):
+    """A client that reads the first block would take the thinking for the answer."""
+    answer = invoke(local, messages_body(), "us.anthropic.claude-sonnet-5")
+    assert [block["type"] for block in answer["content"]] == ["thinking", "text"]
+
+
+def test_realtime_answers_are_counted_by_prompt(local):
+    """A test that each row is paid once could not see a row paid twice."""
+    invoke(local, messages_body("counted", system="s"))
+    invoke(local, messages_body("counted", system="s"))
+    assert local.charges[prompt_hash("counted", "s")] == 2
+
+
+def test_calls_are_recorded_without_bodies(local):
+    """A test could not see which model was asked, or would keep whole prompts."""
+    converse(local, **converse_body())
+    call = local.calls[-1]
+    assert (call.operation, call.status, call.error) == ("Converse", 200, None)
+    assert call.detail["modelId"] == MODEL
+    assert "messages" not in call.detail
+
+
+def test_functions_answer_in_place_of_the_schema():
+    """A test that needs particular answers could not give them."""
+    with LocalBedrock(answers=lambda model, question: {"model": model, "asked": question.prompt}) as local:
+        text = invoke(local, messages_body("why?"))["content"][0]["text"]
+    assert json.loads(text) == {"model": MODEL.removeprefix("us."), "asked": "why?"}
+
+
+def test_count_tokens_knows_claude_by_bare_id_only(local):
+    """A client would rely on a count that AWS refuses for profiles."""
+    client = local.client("bedrock-runtime")
+    if not hasattr(client, "count_tokens"):
+        pytest.skip("this botocore does not have CountTokens")
+    model = "anthropic.claude-haiku-4-5-20251001-v1:0"
+    source = {"invokeModel": {"body": json.dumps(messages_body("x" * 400))}}
+    assert client.count_tokens(modelId=model, input=source)["inputTokens"] == 100
+    with pytest.raises(ClientError, match="doesn't support counting tokens"):
+        client.count_tokens(modelId=f"us.{model}", input=source)
+
+
+def test_inference_profile_tells_its_model(local):
+    """A client could not find the family behind an application profile."""
+    client = local.client("bedrock")
+    profile = client.get_inference_profile(inferenceProfileIdentifier="abc123")
+    assert profile["type"] == "APPLICATION"
+    assert profile["models"][0]["modelArn"].endswith("::foundation-model/anthropic.claude-sonnet-4-20250514-v1:0")
+    listed = client.list_inference_profiles()["inferenceProfileSummaries"]
+    assert "global.anthropic.claude-sonnet-4-20250514-v1:0" in [each["inferenceProfileId"] for each in listed]
+
+
+def test_models_tell_how_they_can_be_invoked(local):
+    """A client that looks before it calls would see nothing."""
+    models = local.client("bedrock").list_foundation_models(byProvider="Anthropic")["modelSummaries"]
+    types = {model["modelId"]: model["inferenceTypesSupported"] for model in models}
+    assert types["anthropic.claude-sonnet-4-20250514-v1:0"] == ["INFERENCE_PROFILE"]
+    assert types["anthropic.claude-3-haiku-20240307-v1:0"] == ["ON_DEMAND"]
+    details = local.client("bedrock").get_foundation_model(modelIdentifier="amazon.nova-lite-v1:0")["modelDetails"]
+    assert details["providerName"] == "Amazon"
+
+
+def test_missing_operation_is_named_in_json(local):
+    """An HTML page would hide behind three retries which operation is missing."""
+    with pytest.raises(ClientError, match="local_bedrock does not have the operation ListGuardrails"):
+        local.client("bedrock", retries=NO_RETRY).list_guardrails()
+
+
+def test_curl_without_a_signature_is_answered(local):
+    """A person at a shell would be sent to S3."""
+    data = json.dumps(converse_body()).encode()
+    url = f"{local.endpoint_url}/model/{MODEL}/converse"
+    with urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST")) as response:
+        assert json.load(response)["stopReason"] == "end_turn"
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(urllib.request.Request(url, data=b"[]", method="POST"))
+    assert caught.value.headers["x-amzn-ErrorType"] == "SerializationException"
+    caught.value.close()
