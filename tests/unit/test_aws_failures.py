@@ -158,12 +158,13 @@ def test_the_values_of_parameters_stay_out_of_the_message() -> None:
         ({"retry-after": "1.5"}, 1.5),
         ({"retry-after": "Tue, 24 Nov 2026 06:00:30 GMT"}, 30.0),
         ({"retry-after": "Tue, 24 Nov 2026 05:00:00 GMT"}, 0.0),
+        ({"retry-after": "Tue, 24 Nov 2026 06:00:30 -0000"}, 30.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-3"}, None),
         ({"retry-after": ""}, None),
         ({"x-amz-retry-after": "1500"}, 1.5),
     ],
-    ids=["none", "seconds", "fraction", "date", "past", "word", "negative", "empty", "milliseconds"],
+    ids=["none", "seconds", "fraction", "date", "past", "no zone", "word", "negative", "empty", "milliseconds"],
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], expected: float | None) -> None:
     """A wait that the service asked for would be passed over, and the throttling go on."""

@@ -211,6 +211,44 @@ def test_conditions_reach_s3_from_any_sdk() -> None:
     assert sent == [("*", None), (None, '"e"'), (None, None)]
 
 
+def test_an_old_sdk_writes_under_conditions_too(clients: ClientFactory, bucket: str) -> None:
+    """On the botocore of many SageMaker images the ledger could not be kept safely at all."""
+    members = clients.s3.meta.service_model.operation_model("PutObject").input_shape.members  # type: ignore[union-attr]  # stubs: no shape
+    for name in ("IfNoneMatch", "IfMatch"):
+        members.pop(name, None)  # what botocore 1.35.1 knows
+    storage = S3Storage(clients.s3)
+    etag = storage.put_bytes(f"s3://{bucket}/k", b"1", if_none_match=True)
+    with pytest.raises(ObjectExistsError):
+        storage.put_bytes(f"s3://{bucket}/k", b"2", if_none_match=True)
+    storage.replace_bytes(f"s3://{bucket}/k", b"3", etag)
+    with pytest.raises(ObjectChangedError):
+        storage.replace_bytes(f"s3://{bucket}/k", b"4", etag)
+
+
+def test_a_denial_is_not_taken_for_a_missing_object() -> None:
+    """A run without the right to read would begin again, and pay for everything a second time."""
+    with scripted_server(Reply(403)) as server:
+        storage = S3Storage(clients_at(server.url).s3)
+        for attempt in (
+            lambda: storage.exists("s3://bucket/k"),
+            lambda: storage.put_bytes("s3://bucket/k", b"", if_none_match=True),
+            lambda: storage.replace_bytes("s3://bucket/k", b"", "e"),
+        ):
+            with pytest.raises(AwsError) as caught:
+                attempt()
+            assert caught.value.kind is ErrorKind.ACCESS_DENIED
+
+
+def test_a_download_that_breaks_off_again_and_again_is_a_transient_failure(tmp_path: Path) -> None:
+    """Half a result file would be taken for a whole one, or an error of s3transfer end the run."""
+    cut = Reply(body=b"x" * 100, headers={"ETag": '"e"'}, cut=True)
+    whole = Reply(body=b"x" * 200, headers={"ETag": '"e"'})
+    with scripted_server(whole, cut) as server, pytest.raises(AwsError) as caught:
+        S3Storage(clients_at(server.url).s3).download_file("s3://bucket/k", tmp_path / "x")
+    assert (caught.value.kind, caught.value.operation) == (ErrorKind.TRANSIENT, "DownloadFile")
+    assert list(tmp_path.iterdir()) == []
+
+
 def _header(request: Request, name: str) -> str | None:
     return {key.lower(): value for key, value in request.headers.items()}.get(name)
 
