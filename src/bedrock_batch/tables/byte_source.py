@@ -28,10 +28,13 @@ class ByteSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._size = path.stat().st_size
         self._count = 0
         self._gzipped = is_gzipped(path)
-        self._file: io.BufferedIOBase = gzip.GzipFile(path, "rb") if self._gzipped else path.open("rb")
+        try:
+            self._size = path.stat().st_size
+            self._file: io.BufferedIOBase = gzip.GzipFile(path, "rb") if self._gzipped else path.open("rb")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be opened ({error.strerror})") from None
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, and none only at the end."""

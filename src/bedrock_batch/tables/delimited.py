@@ -71,9 +71,10 @@ class DelimitedFile(TableFile):
             return pa.table({name: pa.array([], pa.string()) for name in names})
         try:
             return pa_csv.read_csv(
-                pa.BufferReader(block),
+                # Arrow drops a byte order mark; one that opens the first cell of a block is part of its text.
+                pa.BufferReader(BYTE_ORDER_MARK + block if block.startswith(BYTE_ORDER_MARK) else block),
                 # In one thread, because only then a row that is refused has a number.
-                pa_csv.ReadOptions(use_threads=False, block_size=len(block) + 1, column_names=names),
+                pa_csv.ReadOptions(use_threads=False, block_size=len(block) + len(BYTE_ORDER_MARK), column_names=names),
                 pa_csv.ParseOptions(
                     delimiter=self._delimiter,
                     newlines_in_values=True,

@@ -36,14 +36,12 @@ def find_last_row_end(data: bytes, delimiter: str) -> RowEnd:
 
 
 def _last_line_end(data: bytes, limit: int) -> int:
-    return max(data.rfind(b"\n", 0, limit), data.rfind(b"\r", 0, min(limit, len(data) - 1)))
+    feed = data.rfind(b"\n", 0, limit)
+    return max(feed, data.rfind(b"\r", max(feed, 0), min(limit, len(data) - 1)))
 
 
 def _find_cells(data: bytes, delimiter: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return where quoted cells open and close, in order; the last one may stay open.
-
-    A doubled quote may count as a cell that closes and one that opens: no line break can lie between.
-    """
+    """Return where quoted cells open and close, in order; the last one may stay open."""
     if QUOTE not in data:
         none = np.empty(0, dtype=np.intp)
         return none, none
@@ -52,8 +50,16 @@ def _find_cells(data: bytes, delimiter: str) -> tuple[np.ndarray, np.ndarray]:
     opened, closed = quotes[::2], quotes[1::2]
     before = codes[opened[opened > 0] - 1]
     if np.isin(before, np.frombuffer(f'{delimiter}\r\n"'.encode(), dtype=np.uint8)).all():
-        return opened, closed
+        return _join_at_doubled_quotes(opened, closed)
     return _walk_cells(data, delimiter)
+
+
+def _join_at_doubled_quotes(opened: np.ndarray, closed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cells without the seams between them: where one opens directly after one closed, both are one."""
+    seams = opened[1:] == closed[: len(opened) - 1] + 1
+    starts = np.concatenate(([True], ~seams))
+    ends = np.concatenate((~seams, [True]))[: len(closed)]
+    return opened[starts], closed[ends]
 
 
 def _walk_cells(data: bytes, delimiter: str) -> tuple[np.ndarray, np.ndarray]:

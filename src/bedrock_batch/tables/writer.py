@@ -37,12 +37,14 @@ class TableWriter:
         try:
             self._sink = _open_sink(self._file, self._format, self.schema)
         except BaseException:
-            self._discard()
+            self._remove_part()
             raise
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Append the rows of a batch, whose columns are those of the schema by position."""
+        """Append the rows of a batch; raises TypeError unless its columns have the types of the schema, by position."""
+        if batch.schema.types != self.schema.types:
+            raise TypeError(f"{self.path}: the batch has the types {batch.schema.types}, not {self.schema.types}")
         if batch.num_rows:
             self._sink.write(pa.RecordBatch.from_arrays(batch.columns, schema=self.schema))
             self.rows += batch.num_rows
@@ -50,22 +52,23 @@ class TableWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._discard()
-            return
         try:
             self._sink.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except BaseException:
-            self._discard()
-            raise
-        self._file.close()
+            if kind is None:
+                self._publish()
+        finally:
+            self._remove_part()
+
+    def _publish(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
         os.replace(self._part, self.path)
 
-    def _discard(self) -> None:
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+    def _remove_part(self) -> None:
+        try:
+            self._file.close()  # on a full disk it fails again
+        finally:
+            self._part.unlink(missing_ok=True)
 
 
 class _Sink(Protocol):
