@@ -19,6 +19,7 @@ AnswerSource = Mapping[str, Any] | Path | Callable[[str, Question], "str | Mappi
 
 _FREE_TEXT = "The local model read {count} characters and has no schema to answer by ({identity})."
 _THOUGHT = "Consider what is asked, then answer in the form that is asked for."
+_NO_SYNTAX = str.maketrans("", "", '{}"')
 _INVALID = {"unexpected": "this value is not what the schema asks for"}
 
 
@@ -128,7 +129,7 @@ def _disfigure(text: str, fault: str | None, draw: Draw) -> str:
         case "line_separator":
             return _insert_in_string(text, " \u2028 ", draw)
         case "not_json":
-            return "I looked at the text and could not decide. " + text.replace('"', "")[:40]
+            return "I looked at the text and could not decide. " + text.translate(_NO_SYNTAX)[:40]
         case _:
             return text
 

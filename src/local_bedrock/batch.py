@@ -7,7 +7,6 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -119,9 +118,8 @@ class BatchWork(JobWork):
                 self._storage.upload(part, bucket, f"{folder}/{part_name}.out", target.get("s3EncryptionKeyId"))
                 job.output_keys.append(f"{folder}/{part_name}.out")
         if job.fault.extra_objects:
-            keys = [f"{folder}/_partial/{i:05d}.tmp" for i in range(job.fault.extra_objects)]
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(lambda key: self._storage.put(bucket, key, b""), keys))
+            extra = (f"{folder}/_partial/{i:05d}.tmp" for i in range(job.fault.extra_objects))
+            self._storage.put_empty(bucket, extra)
         if job.fault.manifest != "absent":
             self._storage.put(bucket, f"{folder}/manifest.json.out", dump_json(_manifest(job)))
 

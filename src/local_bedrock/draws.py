@@ -14,9 +14,11 @@ _MASK = (1 << 64) - 1
 class Draw:
     """A small generator (64-bit linear congruential) whose sequence depends on its seed alone."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("_state", "depth")
 
     def __init__(self, seed: int) -> None:
+        self.depth = 0
+        """How deep the sample that is being drawn is nested, for whoever draws it."""
         self._state = (seed ^ 0x9E3779B97F4A7C15) & _MASK
 
     @classmethod

@@ -27,7 +27,11 @@ _FORMATS: dict[str, Callable[[Draw], str]] = {
     "ipv4": lambda draw: f"192.0.2.{draw.below(256)}",
 }
 _FORMATS["date-time"] = lambda draw: f"{_FORMATS['date'](draw)}T{_FORMATS['time'](draw)}"
-_MAX_DEPTH = 12
+_MAX_DEPTH = 24
+"""Levels of one schema that are compiled; a schema that refers to itself has no last one."""
+_DEEP = 5
+"""Objects within objects from which on nothing optional is drawn any more."""
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated", "$comment"})
 
 
 class SchemaCompiler:
@@ -36,6 +40,7 @@ class SchemaCompiler:
     def __init__(self, root: Any, omit_share: float = 0.25) -> None:
         self._root = root
         self._omit_share = omit_share
+        self._references: dict[str, Sampler] = {}
 
     def compile(self) -> Sampler:
         """The sampler of the root schema."""
@@ -45,7 +50,10 @@ class SchemaCompiler:
         if not isinstance(schema, Mapping) or depth > _MAX_DEPTH:
             return lambda draw: draw.choice(_WORDS)
         if "$ref" in schema:
-            return self._node({**self._resolve(schema["$ref"]), **_without(schema, "$ref")}, depth + 1)
+            siblings = _without(schema, "$ref")
+            if siblings.keys() <= _ANNOTATIONS:
+                return self._reference(schema["$ref"])
+            return self._node({**self._resolve(schema["$ref"]), **siblings}, depth + 1)
         if "const" in schema:
             constant = schema["const"]
             return lambda _draw: constant
@@ -61,6 +69,16 @@ class SchemaCompiler:
         if isinstance(kind, list):
             return self._union([{**schema, "type": each} for each in kind], depth)
         return self._typed(kind, schema, depth)
+
+    def _reference(self, reference: str) -> Sampler:
+        """A sampler that compiles its target when it is first drawn from: a schema may refer to itself."""
+
+        def sample(draw: Draw) -> Any:
+            if reference not in self._references:
+                self._references[reference] = self._node(self._resolve(reference), 0)
+            return self._references[reference](draw)
+
+        return sample
 
     def _typed(self, kind: str, schema: Mapping[str, Any], depth: int) -> Sampler:
         match kind:
@@ -81,7 +99,8 @@ class SchemaCompiler:
 
     def _union(self, options: list[Mapping[str, Any]], depth: int) -> Sampler:
         samplers = [self._node(option, depth + 1) for option in options]
-        return lambda draw: draw.choice(samplers)(draw)
+        flat = [sampler for sampler, option in zip(samplers, options, strict=True) if _is_flat(option)] or samplers
+        return lambda draw: draw.choice(flat if draw.depth > _DEEP else samplers)(draw)
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> Sampler:
         required = set(schema.get("required", ()))
@@ -95,12 +114,14 @@ class SchemaCompiler:
 
         def sample(draw: Draw) -> dict[str, Any]:
             result = {}
+            draw.depth += 1
             for name, sampler, needed in members:
-                if needed or draw.below(1000) >= omit:
+                if needed or (draw.below(1000) >= omit and draw.depth <= _DEEP):
                     result[name] = sampler(draw)
             if len(result) < least:
                 for name, sampler, _ in members:
                     result.setdefault(name, sampler(draw))
+            draw.depth -= 1
             return result
 
         return sample
@@ -115,7 +136,8 @@ class SchemaCompiler:
         unique = bool(schema.get("uniqueItems"))
 
         def sample(draw: Draw) -> list[Any]:
-            size = len(first) if closed else max(len(first), least + draw.below(most - least + 1))
+            extra = draw.below(most - least + 1) if draw.depth <= _DEEP else 0
+            size = len(first) if closed else max(len(first), least + extra)
             result: list[Any] = [sampler(draw) for sampler in first]
             for _ in range(20 * size):
                 if len(result) >= size:
@@ -137,6 +159,10 @@ class SchemaCompiler:
         if isinstance(schema, Mapping) and "$ref" in schema:
             return {**self._resolve(schema["$ref"]), **_without(schema, "$ref")}
         return schema if isinstance(schema, Mapping) else {}
+
+
+def _is_flat(schema: Mapping[str, Any]) -> bool:
+    return "$ref" not in schema and (schema.get("type") or _implied_type(schema)) not in ("object", "array")
 
 
 def _without(schema: Mapping[str, Any], keyword: str) -> dict[str, Any]:
@@ -211,10 +237,10 @@ def _string(schema: Mapping[str, Any]) -> Sampler:
         return compile_pattern(schema["pattern"], least, most)
     if schema.get("format") in _FORMATS:
         return _FORMATS[schema["format"]]
-    target = max(3, min(12, (most or 60) // 6))
+    words = max(1, min(12, (most or 72) // 6))
 
     def sample(draw: Draw) -> str:
-        text = " ".join(draw.choice(_WORDS) for _ in range(1 + draw.below(target)))
+        text = " ".join(draw.choice(_WORDS) for _ in range(min(3, words) + draw.below(words)))
         while len(text) < least:
             text += " " + draw.choice(_WORDS)
         if most is not None and len(text) > most:

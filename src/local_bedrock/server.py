@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
 
+from moto.backends import get_backend
+
 from local_bedrock.answers import Answerer, AnswerSource
 from local_bedrock.batch import BatchWork
 from local_bedrock.behaviour import Behaviour
@@ -236,8 +238,6 @@ def _count_server(change: int) -> None:
 
 
 def _empty_s3() -> None:
-    from moto.backends import get_backend
-
     for account in get_backend("s3").values():
         for backend in account.values():
             backend.reset()

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -60,8 +61,9 @@ class ServiceModels:
     routes: list[Route] = field(default_factory=list)
 
     @classmethod
+    @lru_cache(maxsize=1)
     def load(cls) -> ServiceModels:
-        """Read both service models from the installed botocore."""
+        """Read both service models from the installed botocore; the next server gets the same object."""
         session = botocore.session.Session()
         routes = []
         for service in SERVICES:

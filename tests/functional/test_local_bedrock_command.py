@@ -1,0 +1,61 @@
+"""`python -m local_bedrock`, as a person at a shell uses it."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "src"
+
+
+def start(*arguments):
+    """Start the command; its process, with stdout and stderr as text."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "local_bedrock", *arguments],
+        cwd=SOURCES,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_command_prints_exports_serves_and_ends_cleanly(number):
+    """`eval "$(...)"`-like use, or a script that starts and ends the server, would break."""
+    with start("--bucket", "one", "--bucket", "two", "--region", "eu-central-1") as process:
+        lines = [process.stdout.readline() for _ in range(8)]
+        pairs = dict(re.fullmatch(r"export (\w+)=(.+)\n", line).groups() for line in lines)
+        client = boto3.session.Session("key", "secret", region_name="eu-central-1").client(
+            "s3", endpoint_url=pairs["AWS_ENDPOINT_URL_S3"]
+        )
+        buckets = [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+        client.close()
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=20)
+    assert pairs["AWS_DEFAULT_REGION"] == "eu-central-1"
+    assert {"AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ACCESS_KEY_ID"} <= pairs.keys()
+    assert buckets == ["one", "two"]
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"min_records": 5}, "behaviour.min_records must be one of the fields seed, phases"),
+        ({"jobs": [{"ends": "Exploded"}]}, r"behaviour.jobs\[0\].ends must be one of Completed"),
+    ],
+)
+def test_unknown_behaviour_is_exit_2_with_one_line(tmp_path, content, message):
+    """A mistyped knob would be taken for a service in which nothing goes wrong."""
+    path = tmp_path / "behaviour.json"
+    path.write_text(json.dumps(content))
+    with start("--behaviour", str(path)) as process:
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (2, "")
+    assert re.search(message, errors)
+    assert errors.count("\n") == 1

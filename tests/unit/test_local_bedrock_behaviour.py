@@ -1,0 +1,59 @@
+"""The behaviour of the local Bedrock as data."""
+
+import json
+
+import pytest
+
+from local_bedrock import AnswerFaults, Behaviour, CallFault, JobFault, Phases, RecordFaults
+
+EVERYTHING = {
+    "seed": 3,
+    "phases": {"submitted": 1, "in_progress": 0.5},
+    "min_records_per_job": 10,
+    "entitled": False,
+    "application_profiles": {"abc": "us.anthropic.claude-sonnet-4-20250514-v1:0"},
+    "latency_seconds": {"Converse": 0.2},
+    "calls": [{"operation": "S3.PutObject", "calls": [1, 3], "code": "SlowDown", "retry_after": 2}],
+    "jobs": [{"ordinals": [2], "ends": "PartiallyCompleted", "share": 0.6, "phases": {"scheduled": 9}}],
+    "answers": {"truncated": 0.1},
+    "records": {"missing": 0.01},
+}
+
+
+@pytest.mark.parametrize("form", ["mapping", "text", "file"])
+def test_behaviour_is_read_from_json(tmp_path, form):
+    """A fault written to a file would differ from the same fault in code."""
+    path = tmp_path / "behaviour.json"
+    path.write_text(json.dumps(EVERYTHING))
+    source = {"mapping": EVERYTHING, "text": json.dumps(EVERYTHING), "file": path}[form]
+    assert Behaviour.from_json(source) == Behaviour(
+        seed=3,
+        phases=Phases(submitted=1.0, in_progress=0.5),
+        min_records_per_job=10,
+        entitled=False,
+        application_profiles={"abc": "us.anthropic.claude-sonnet-4-20250514-v1:0"},
+        latency_seconds={"Converse": 0.2},
+        calls=(CallFault("S3.PutObject", (1, 3), "SlowDown", retry_after=2.0),),
+        jobs=(JobFault(ordinals=(2,), ends="PartiallyCompleted", share=0.6, phases=Phases(scheduled=9.0)),),
+        answers=AnswerFaults(truncated=0.1),
+        records=RecordFaults(missing=0.01),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"sead": 1}, "behaviour.sead must be one of the fields seed"),
+        ({"seed": "1"}, "behaviour.seed must be of type int, not '1'"),
+        ({"seed": True}, "behaviour.seed must be of type int"),
+        ({"jobs": {}}, "behaviour.jobs must be a list"),
+        ({"jobs": [{"share": "half"}]}, r"behaviour.jobs\[0\].share must be a number"),
+        ({"calls": [{"operation": "Converse", "when": "later"}]}, r"calls\[0\].when must be one of before, after"),
+        ([], "behaviour must be an object"),
+    ],
+    ids=["unknown", "type", "bool", "list", "number", "choice", "object"],
+)
+def test_wrong_behaviour_names_the_place(source, message):
+    """A mistyped knob would silently be a service in which nothing goes wrong."""
+    with pytest.raises(ValueError, match=message):
+        Behaviour.from_json(json.dumps(source))
