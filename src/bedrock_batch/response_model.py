@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import GenericAlias
@@ -16,6 +17,7 @@ from bedrock_batch.schema_nodes import as_node, resolve
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _Int64 = Annotated[int, Field(ge=INT64_MIN, le=INT64_MAX)]
+_NO_WORD = re.compile(r"\W")
 _TAKEN = frozenset(dir(BaseModel))
 # An object with one of these may be judged by the properties that it does not declare, so they must be kept.
 _LOOKS_AT_EXTRAS = (
@@ -74,7 +76,7 @@ class _Place:
     keep_extras: bool = False
 
     def child(self, name: str) -> _Place:
-        return replace(self, name=f"{self.name}_{name}")
+        return replace(self, name=f"{self.name}_{_NO_WORD.sub('_', name)}")
 
 
 class _ModelBuilder:

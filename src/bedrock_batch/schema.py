@@ -28,6 +28,8 @@ _VALUE_LIMIT = 80
 _SCHEMA_FILE = re.compile(r"validation_schema(?:_(?P<timestamp>.*))?\.json")
 # A `$schema` that the referee does not know makes it look for that document in the network.
 _DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(19-09|20-12))/schema#?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NOT_AN_OBJECT = frozenset({"json_invalid", "string_unicode", "model_type", "model_attributes_type"})
 _OWN_SECTIONS = frozenset({"processing_config", "version", "metadata", "generated_at", "$id"})
 
 
@@ -36,7 +38,7 @@ class SchemaMismatch(ValueError):  # noqa: N818 - it names what is the case, not
 
 
 class MalformedJson(SchemaMismatch):
-    """The answer is no JSON at all."""
+    """The answer is no JSON, or JSON that is no object; an object may still stand somewhere in it."""
 
 
 def load_validation_schema(schema_path: str | Path, log: logging.Logger | None = None) -> dict[str, Any]:
@@ -95,6 +97,7 @@ class ResponseSchema:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         _check_sections(schema)
+        _refuse_surrogates(schema)
         self._schema = {"type": "object", **{key: part for key, part in schema.items() if key not in _OWN_SECTIONS}}
         if not _DIALECT.fullmatch(str(self._schema.get("$schema", ""))):
             self._schema.pop("$schema", None)
@@ -115,7 +118,7 @@ class ResponseSchema:
     def validate_text(self, json_text: str) -> dict[str, Any]:
         """Return the fields of an answer given as JSON text, in schema order, None where absent.
 
-        MalformedJson when it is no JSON, SchemaMismatch when one of the two judges refuses it.
+        MalformedJson when it is no JSON object, SchemaMismatch when one of the two judges refuses it.
         """
         try:
             model = self._validator.validate_json(json_text)
@@ -184,6 +187,11 @@ def _check_sections(schema: Mapping[str, Any]) -> None:
         raise InputError(f"type is {schema['type']!r}; an answer is always an object")
 
 
+def _refuse_surrogates(schema: Mapping[str, Any]) -> None:
+    if _SURROGATE.search(json.dumps(schema, ensure_ascii=False)):
+        raise InputError("a name or text holds half of a surrogate pair, which no output file can store")
+
+
 def _model_name(schema: Mapping[str, Any]) -> str:
     name = as_node(schema.get("processing_config")).get("response_model_name")
     return name if isinstance(name, str) and name.isidentifier() else DEFAULT_MODEL_NAME
@@ -199,7 +207,7 @@ def _compile(schema: Mapping[str, Any]) -> Any:
 
 def _mismatch(error: ValidationError) -> SchemaMismatch:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    if not first["loc"] and first["type"] in ("json_invalid", "string_unicode"):
+    if not first["loc"] and first["type"] in _NOT_AN_OBJECT:
         return MalformedJson(shorten(first["msg"], REASON_LIMIT))
     return SchemaMismatch(_reason_text([str(part) for part in first["loc"]], first["msg"]))
 

@@ -121,8 +121,18 @@ def test_broken_objects_are_salvaged(text: str, value: dict[str, object]) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no object", "[1, 2]", "{}", "[" * 50_000, '{"a":' * 5_000, '{"a": 1e999}', '{"a": "' + "x" * SALVAGE_LIMIT],
-    ids=["empty", "prose", "list", "empty-object", "deep-list", "deep-object", "infinite", "too-long"],
+    [
+        "",
+        "no object",
+        "[1, 2]",
+        "{}",
+        "[" * 50_000,
+        "{" * 17,
+        '{"a":' * 500 + "1" + "}" * 500,
+        '{"a": 1e999}',
+        '{"a": "' + "x" * SALVAGE_LIMIT,
+    ],
+    ids=["empty", "prose", "list", "empty-object", "deep-list", "open-braces", "deep-object", "infinite", "too-long"],
 )
 def test_what_cannot_be_salvaged_is_a_value_error(text: str) -> None:
     """A hostile answer would raise out of the parser, or come back as an object that it never was."""
