@@ -15,8 +15,9 @@ from bedrock_batch.tables.formats import is_gzipped
 from bedrock_batch.tables.table_file import DEFAULT_BATCH_ROWS, TableFile
 from bedrock_batch.text import shorten
 
+BUFFER_BYTES = 1 << 20
 BATCH_BYTES = 32 << 20
-MAX_BATCH_ROWS = 16384
+MAX_BATCH_ROWS = 4096
 """Rows are counted too, because a row group's size says little where long values are stored in a dictionary."""
 
 
@@ -60,7 +61,8 @@ class ParquetTable(TableFile):
 
     def _open(self, path: Path) -> pq.ParquetFile:
         with _explained(path):
-            return pq.ParquetFile(self._source)
+            # A buffer, or each column of a row group would be read whole.
+            return pq.ParquetFile(self._source, buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
 def _batch_rows(group: pq.RowGroupMetaData, max_rows: int) -> int:
