@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from local_bedrock.behaviour import Behaviour
+from local_bedrock.bodies import BodyError
 from local_bedrock.draws import Draw, Lottery
 from local_bedrock.jsonio import dump_json
 from local_bedrock.questions import Answer, Question, StopReason
@@ -83,7 +85,10 @@ class Answerer:
         return None if schema is None else self._sampler_of_text(dump_json(schema).decode())
 
     def _compile_text(self, text: str) -> Sampler:
-        return self._compile(json.loads(text))
+        try:
+            return self._compile(json.loads(text))
+        except (ValueError, TypeError, AttributeError, LookupError, re.error, RecursionError) as error:
+            raise BodyError(f"The JSON schema of the request cannot be answered: {error}") from error
 
     def _compile(self, schema: Mapping[str, Any]) -> Sampler:
         return SchemaCompiler(schema, self._behaviour.omit_optional_share).compile()

@@ -77,9 +77,9 @@ class RecordProcessor:
             if not isinstance(body, dict):
                 raise BodyError("modelInput: Field required")
             question = self._read(body)
+            answer = self._desk.answer(self._model, question)
         except BodyError as refusal:
             return self._failed(record_id, body, _error(refusal.code, refusal.message, False))
-        answer = self._desk.answer(self._model, question)
         document = {"recordId": record_id, "modelInput": body, "modelOutput": self._write(answer)}
         return self._answered(document, question, answer)
 

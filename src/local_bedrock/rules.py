@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local_bedrock.bodies import BodyError
 from local_bedrock.families import Family
+from local_bedrock.output_schemas import refuse_output_schema
 from local_bedrock.questions import Question
 
 _THINKING_ACCEPTED = {
@@ -32,8 +33,10 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
         )
     _refuse_thinking(family, question)
     _refuse_tools(family, question)
-    if question.output_schema is not None and not family.json_schema:
-        raise BodyError("output_config.format: Extra inputs are not permitted")
+    if question.output_schema is not None:
+        if not family.json_schema:
+            raise BodyError("output_config.format: Extra inputs are not permitted")
+        refuse_output_schema(question.output_schema)
     if question.has_cache_marker and (in_batch or not family.prompt_cache):
         raise BodyError(
             "You invoked an unsupported model or your request did not allow prompt caching. "

@@ -12,7 +12,7 @@ from local_bedrock.errors import AwsError
 from local_bedrock.journal import Journal
 from local_bedrock.jsonio import dump_json, load_json
 from local_bedrock.models import Model, ModelDesk
-from local_bedrock.questions import Question, prompt_hash
+from local_bedrock.questions import Answer, Question, prompt_hash
 from local_bedrock.wire import Response, json_headers
 
 
@@ -28,9 +28,9 @@ class Runtime:
         model = self._desk.resolve_on_demand(params["modelId"])
         try:
             question = self._desk.read_body(model, _read_json(params.get("body")), in_batch=False)
+            answer = self._desk.answer(model, question)
         except BodyError as error:
             raise AwsError("ValidationException", error.message) from error
-        answer = self._desk.answer(model, question)
         self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
         headers = {
             **json_headers(),
@@ -43,16 +43,16 @@ class Runtime:
     def converse(self, params: Mapping[str, Any]) -> Response:
         """Converse: one shape for every model."""
         model = self._desk.resolve_on_demand(params["modelId"])
-        question = self._read_converse(model, params)
-        answer = self._desk.answer(model, question)
+        question, answer = self._answer_converse(model, params)
         self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
         return Response(200, json_headers(), dump_json(write_converse(answer)))
 
-    def _read_converse(self, model: Model, params: Mapping[str, Any]) -> Question:
+    def _answer_converse(self, model: Model, params: Mapping[str, Any]) -> tuple[Question, Answer]:
         if model.family.shape == "titan_embedding":
             raise AwsError("ValidationException", "This action doesn't support the model that you provided.")
         try:
-            return self._desk.check(model, read_converse(params), in_batch=False)
+            question = self._desk.check(model, read_converse(params), in_batch=False)
+            return question, self._desk.answer(model, question)
         except BodyError as error:
             # Through Converse, Bedrock hands on what the model's own API said, with this in front.
             text = f"The model returned the following errors: {error.message}"

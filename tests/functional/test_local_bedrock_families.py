@@ -9,7 +9,14 @@ from local_bedrock_jobs import SCHEMA, converse_body, lines_of, messages_body, o
 from local_bedrock import Behaviour, LocalBedrock
 
 TOOLS = {"tools": [{"name": "record", "input_schema": SCHEMA}], "tool_choice": {"type": "tool", "name": "record"}}
-FORMAT = {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
+FORMAT = {
+    "output_config": {
+        "format": {
+            "type": "json_schema",
+            "schema": {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False},
+        }
+    }
+}
 BUDGET = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048}
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
 BOTH = {"temperature": 1.0, "top_p": 0.999}
@@ -110,3 +117,38 @@ def test_converse_keeps_the_rules_too(local, model, request_change, message):
         return
     with pytest.raises(ClientError, match=message):
         client.converse(modelId=model, **{**converse_body(), **request_change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"additionalProperties": True}, "'additionalProperties' must be explicitly set to false"),
+        (
+            {"properties": {"n": {"type": "number", "minimum": 0}}},
+            "For 'number' type, properties minimum are not supported",
+        ),
+        ({"properties": {"s": {"type": "string", "maxLength": 5}}}, "For 'string' type, properties maxLength"),
+        ({"properties": {"l": {"type": "array", "minItems": 2}}}, "'minItems' values other than 0 or 1"),
+        ({"properties": {"l": {"type": "array", "items": {"type": "object"}}}}, "'additionalProperties' must be"),
+        ({"properties": {"r": {"$ref": "#"}}}, "Recursive schemas are not supported"),
+        ({"properties": {"r": {"$ref": "https://example.com/x.json"}}}, "External reference"),
+        ({"properties": {"r": {"$ref": "#/$defs/absent"}}}, "cannot be resolved"),
+    ],
+    ids=["open", "bounds", "length", "items", "nested", "recursive", "external", "dangling"],
+)
+def test_structured_output_takes_a_part_of_json_schema(local, change, message):
+    """A schema that was not adapted to the service would be refused for the first time at AWS."""
+    schema = {"type": "object", "properties": {}, "additionalProperties": False, **change}
+    body = messages_body(output_config={"format": {"type": "json_schema", "schema": schema}})
+    with pytest.raises(ClientError, match=message):
+        local.client("bedrock-runtime").invoke_model(modelId=HAIKU_45, body=json.dumps(body))
+
+
+def test_schema_that_cannot_be_answered_is_the_requests_fault(local):
+    """A broken tool schema would look like a failure of the service and be retried."""
+    tool = {
+        "name": "record",
+        "input_schema": {"type": "object", "properties": {"a": {"pattern": "(", "type": "string"}}},
+    }
+    with pytest.raises(ClientError, match=r"ValidationException.*cannot be answered"):
+        local.client("bedrock-runtime").invoke_model(modelId=SONNET_4, body=json.dumps(messages_body(tools=[tool])))

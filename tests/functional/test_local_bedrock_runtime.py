@@ -12,6 +12,12 @@ from local_bedrock_jobs import MODEL, SCHEMA, converse_body, messages_body
 from local_bedrock import Behaviour, LocalBedrock, prompt_hash
 
 NO_RETRY = {"total_max_attempts": 1}
+CLOSED_SCHEMA = {
+    "type": "object",
+    "properties": {"category": {"type": "string", "enum": ["a", "b"]}, "tags": {"type": "array", "items": {}}},
+    "required": ["category", "tags"],
+    "additionalProperties": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +78,20 @@ def test_converse_tool_answers_with_its_input(local):
 
 def test_structured_output_answers_by_its_schema(local):
     """A client of structured output could not be tried."""
-    body = messages_body(output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+    body = messages_body(output_config={"format": {"type": "json_schema", "schema": CLOSED_SCHEMA}})
     answer = invoke(local, body, "us.anthropic.claude-haiku-4-5-20251001-v1:0")
-    jsonschema.validate(json.loads(answer["content"][0]["text"]), SCHEMA)
+    jsonschema.validate(json.loads(answer["content"][0]["text"]), CLOSED_SCHEMA)
+
+
+def test_converse_structured_output_answers_by_its_schema(local):
+    """A client of Converse's structured output could not be tried."""
+    members = local.client("bedrock-runtime").meta.service_model.operation_model("Converse").input_shape.members
+    if "outputConfig" not in members:
+        pytest.skip("this botocore does not have structured output")
+    structure = {"jsonSchema": {"schema": json.dumps(CLOSED_SCHEMA), "name": "answer"}}
+    form = {"textFormat": {"type": "json_schema", "structure": structure}}
+    answer = converse(local, "us.anthropic.claude-haiku-4-5-20251001-v1:0", **converse_body(outputConfig=form))
+    jsonschema.validate(json.loads(answer["output"]["message"]["content"][0]["text"]), CLOSED_SCHEMA)
 
 
 def test_both_interfaces_give_the_same_text(local):
