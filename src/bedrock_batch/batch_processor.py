@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bedrock_batch.background import Background
@@ -17,6 +16,8 @@ from bedrock_batch.errors import ConfigurationError, RunError
 from bedrock_batch.jobs.job import Job
 from bedrock_batch.jobs.runner import JobRunner
 from bedrock_batch.jsonl import JobLimits
+from bedrock_batch.ledger.document import JobEntry
+from bedrock_batch.ledger.run import Run
 from bedrock_batch.processor import BedrockProcessor
 from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError
 from bedrock_batch.results import JobResults, SentRecords, read_results
@@ -47,30 +48,29 @@ class BedrockBatchProcessor(BedrockProcessor):
         """Whether batch inference would be used for the rows of a frame."""
         return decide_mode(self.settings, len(df)).use_batch
 
-    def invoke_records(
-        self, records: Iterable[ModelInvocationRecord], count: int, folder: Path
-    ) -> Iterator[OutputBlock]:
-        """Yield the outputs of `count` records, a block for each job, in the order in which jobs end."""
-        self.decision = self._decide(count)
+    def invoke_records(self, records: Iterable[ModelInvocationRecord], run: Run) -> Iterator[OutputBlock]:
+        """Yield the outputs of a run's records, a block for each job, in the order in which jobs end."""
+        self.decision = self._decide(run)
         if not self.decision.use_batch:
-            yield from super().invoke_records(records, count, folder)
+            yield from super().invoke_records(records, run)
             return
         settings = self.settings
         limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
-        staged = stage_jobs(records, self.model_input, limits, folder)
+        earlier_stops = [entry.stop for entry in run.ledger.jobs]
+        staged = stage_jobs(records, self.model_input, limits, run.folder, earlier_stops)
         unanswered = 0
         jobs = Background(
-            lambda stop: JobRunner(settings, self.context, self.model_input, folder, count, stop).run(staged), "jobs"
+            lambda stop: JobRunner(settings, self.context, self.model_input, run, stop).run(staged), "jobs"
         )
         for job in jobs:
-            block = self._block(job)
+            block = self._block(job, run)
             unanswered += sum(isinstance(output, RecordError) for output in block.outputs)
             yield block
             _remove_files(job)
         if unanswered and settings.batch_fallback == "fail":
             raise RunError(
-                f"{unanswered} of {count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of the "
-                "others stay in the jobs' output folders"
+                f"{unanswered} of {run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of "
+                "the others stay in the jobs' output folders"
             )
 
     def check_mode(self, count: int) -> None:
@@ -81,16 +81,19 @@ class BedrockBatchProcessor(BedrockProcessor):
                 [f"BEDROCK_BATCH_MODE=batch is not possible: {reason}" for reason in decision.reasons]
             )
 
-    def _decide(self, count: int) -> Decision:
-        """Return the mode for `count` records and say it, with the reasons, in the log."""
-        self.check_mode(count)
-        decision = decide_mode(self.settings, count)
+    def _decide(self, run: Run) -> Decision:
+        """Return the mode of a run and say it, with the reasons, in the log; a run goes on in the mode it began in."""
+        self.check_mode(run.count)
+        decision = decide_mode(self.settings, run.count)
+        if run.ledger.mode is not None:
+            decision = Decision(run.ledger.mode == "batch", ("the run was begun so", *decision.reasons))
+        run.ledger.set_mode("batch" if decision.use_batch else "realtime")
         refused = self.settings.batch_mode == "batch" and not decision.use_batch
         level, mode = logging.WARNING if refused else logging.INFO, "batch" if decision.use_batch else "realtime"
         self.context.log.log(level, "mode=%s because %s", mode, "; ".join(decision.reasons))
         return decision
 
-    def _block(self, job: Job) -> OutputBlock:
+    def _block(self, job: Job, run: Run) -> OutputBlock:
         """Return the outputs of all rows that a job stands for, those without an answer asked again as is set."""
         staged = job.staged
         sent = SentRecords(
@@ -105,14 +108,29 @@ class BedrockBatchProcessor(BedrockProcessor):
         for number in staged.left_out:
             outputs[number] = RecordError(number, "not_batchable", "no batch job can hold this record", "batch")
         self._note(job, results)
-        self._salvage(staged, outputs)
+        self._check_collected(run.ledger.job(staged.index), results)
+        self._salvage(staged, outputs, run)
+        if job.state is not None:
+            run.ledger.change_job(staged.index, state="collected", results=asdict(results.counts))
         return OutputBlock(
             staged.start,
             [outputs[number] for number in range(staged.start, staged.stop)],
             lambda numbers: read_records(staged, numbers),
         )
 
-    def _salvage(self, staged: StagedJob, outputs: dict[int, ModelInvocationOutput]) -> None:
+    def _check_collected(self, entry: JobEntry | None, results: JobResults) -> None:
+        """Raise RunError when results that were read before are gone: asking again would pay for them twice."""
+        if entry is None or entry.state != "collected" or entry.results is None:
+            return
+        lost = results.counts.missing - entry.results.get("missing", 0)
+        if lost > 0:
+            raise RunError(
+                f"job {entry.arn} has {lost} results less than when they were first read: restore its result files "
+                f"under {entry.output_uri}, or set BEDROCK_BATCH_RESUME=false to begin a new run, which pays for all "
+                "records again"
+            )
+
+    def _salvage(self, staged: StagedJob, outputs: dict[int, ModelInvocationOutput], run: Run) -> None:
         """Ask in real time for the records that batch did not answer, except where asking unchanged cannot help."""
         if self.settings.batch_fallback != "realtime":
             return
@@ -122,7 +140,7 @@ class BedrockBatchProcessor(BedrockProcessor):
         self.context.log.warning(
             "realtime=%d records that batch did not answer: %s", len(causes), _counts(causes.values())
         )
-        for output in self.realtime.ask_each(read_records(staged, causes)):
+        for output in self.realtime.ask_each(read_records(staged, causes), run.ledger.journal, "salvage"):
             outputs[output.number] = replace(output, salvaged_from=causes[output.number])
 
     def _note(self, job: Job, results: JobResults) -> None:

@@ -64,6 +64,7 @@ class Settings:
     batch_poll_initial_seconds: float
     batch_poll_max_seconds: float
     batch_fallback: Literal["realtime", "error", "fail"]
+    batch_lease_seconds: float
     batch_resume: bool
     batch_job_name_prefix: str
     batch_kms_key_id: str

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from uuid import uuid4
 
 from bedrock_batch.aws.clients import ClientFactory, make_session
+from bedrock_batch.aws.s3 import S3Storage
 from bedrock_batch.config import Settings
 
 LOGGER_NAME = "bedrock_batch"
@@ -26,20 +26,19 @@ class RunContext:
     """The surroundings of a run.
 
     `clock` counts seconds from no particular moment; `deadline` is a reading of it at which the container may be
-    killed, None where that is not known. `run_id` is part of every name and key that the run gives. `work_folder` is
-    the parent of the folder that holds job files and answer segments until a run has ended, by default that for
-    temporary files.
+    killed, None where that is not known. `state_folder` keeps what must outlive the process (ledgers, where there is no
+    S3 path) and what a run needs on disk until it has ended; without it, temporary folders serve.
     """
 
     clients: ClientFactory
-    work_folder: Path | None = None
+    state_folder: Path | None = None
+    job_type: str = "frame"
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep
     now: Callable[[], datetime] = utc_now
     uniform: Callable[[float, float], float] = random.uniform
     deadline: float | None = None
-    run_id: str = field(default_factory=lambda: uuid4().hex[:16])
 
 
 def make_clients(settings: Settings, environ: Mapping[str, str]) -> ClientFactory:
@@ -59,6 +58,15 @@ def make_clients(settings: Settings, environ: Mapping[str, str]) -> ClientFactor
         endpoint_urls=endpoints,
         read_timeout=settings.read_timeout_seconds,
         max_pool_connections=settings.max_concurrent_workers,
+    )
+
+
+def make_storage(settings: Settings, context: RunContext) -> S3Storage:
+    """Return the S3 of a run, with its key and bucket owner."""
+    return S3Storage(
+        context.clients.s3,
+        kms_key_id=settings.batch_kms_key_id or None,
+        bucket_owner=settings.batch_bucket_owner or None,
     )
 
 

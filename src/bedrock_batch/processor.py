@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +18,13 @@ import pyarrow as pa
 from typing_extensions import Self
 
 from bedrock_batch.config import Settings, settings_from_mapping
-from bedrock_batch.context import RunContext, make_clients
+from bedrock_batch.context import RunContext, make_clients, make_storage
 from bedrock_batch.errors import RunError
 from bedrock_batch.families import capabilities_of
+from bedrock_batch.ledger.book import open_ledger, tell_of_new_run
+from bedrock_batch.ledger.identity import new_run_id, run_id_of
+from bedrock_batch.ledger.run import Run
+from bedrock_batch.ledger.store import LedgerStore, LocalLedgerStore, S3LedgerStore
 from bedrock_batch.model_input import ModelInput, build_model_input, effective_model_id
 from bedrock_batch.prompts import text_column
 from bedrock_batch.realtime import RealTimeModel
@@ -32,6 +39,7 @@ from bedrock_batch.records import (
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.templates import response_schema_of, template_of
+from bedrock_batch.text import digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +55,10 @@ class RowSource(Protocol):
 
     @property
     def count(self) -> int: ...
+
+    def fingerprint(self) -> str:
+        """Return a digest of all rows and their order."""
+        ...
 
     def batches(self) -> Iterator[pa.RecordBatch]: ...
 
@@ -82,16 +94,15 @@ class BedrockProcessor:
     def invoke_records(
         self,
         records: Iterable[ModelInvocationRecord],
-        count: int,  # noqa: ARG002 - what a bulk operation decides by
-        folder: Path,  # noqa: ARG002 - where a bulk operation keeps its files
+        run: Run,
     ) -> Iterator[OutputBlock]:
-        """Yield the outputs of `count` records in blocks that cover each row once; blocks may come in any order.
+        """Yield the outputs of a run's records in blocks that cover each row once; blocks may come in any order.
 
         Here the records are asked one by one, in blocks of `batch_size`; a subclass may override this with a bulk
-        operation. `folder` is for files that last as long as the run.
+        operation.
         """
         asked: dict[int, ModelInvocationRecord] = {}
-        outputs = self.realtime.ask_each(_remember(records, asked))
+        outputs = self.realtime.ask_each(_remember(records, asked), run.ledger.journal)
         while block := list(islice(outputs, self.settings.batch_size)):
             kept = {output.number: asked.pop(output.number) for output in block}
             yield OutputBlock(block[0].number, block, _picker(kept))
@@ -104,17 +115,32 @@ class BedrockProcessor:
                 yield ModelInvocationRecord(number, prompt)
                 number += 1
 
-    def answer(self, source: RowSource, folder: Path) -> SegmentStore:
-        """Ask the model for every row of a source and return the answers' columns, stored in `folder`."""
-        store = SegmentStore(folder, self.columns.arrow_schema)
+    @contextmanager
+    def begin(self, source: RowSource) -> Iterator[Run]:
+        """The run over a source, begun or continued from its ledger, until the end of the block."""
+        context, parts = self.context, self._identity(source)
+        run_id = run_id_of(parts) if self.settings.batch_resume else new_run_id(parts)
+        with self._work_folder() as folder:
+            store = self._ledger_store(run_id, folder)
+            lease = self.settings.batch_lease_seconds
+            with open_ledger(
+                store, run_id=run_id, parts=parts, folder=folder, log=context.log, lease=lease, sleep=context.sleep
+            ) as ledger:
+                context.log.info("run_id=%s model=%s ledger=%s", run_id, self.effective_model_id, ledger.where)
+                tell_of_new_run(store, run_id, parts, context.job_type, context.log)
+                yield Run(source.count, folder, ledger)
+
+    def answer(self, source: RowSource, run: Run) -> SegmentStore:
+        """Ask the model for every row of a source and return the answers' columns, stored in the run's folder."""
+        store = SegmentStore(run.folder, self.columns.arrow_schema)
         pending: list[Outcome] = []
         start = 0
-        for block in self.invoke_records(self.records(source), source.count, folder):
+        for block in self.invoke_records(self.records(source), run):
             if pending and block.start != start + len(pending):
                 store.write(start, self.columns.to_batch(pending))
                 pending = []
             start = start if pending else block.start
-            pending += self._outcomes(block)
+            pending += self._outcomes(block, run)
             if len(pending) >= SEGMENT_ROWS:
                 store.write(start, self.columns.to_batch(pending))
                 pending = []
@@ -124,12 +150,14 @@ class BedrockProcessor:
             raise RunError(f"{sum(map(len, missing))} rows have no outcome: this is a defect of the step, report it")
         return store
 
-    def _outcomes(self, block: OutputBlock) -> list[Outcome]:
+    def _outcomes(self, block: OutputBlock, run: Run) -> list[Outcome]:
         """Return what came of a block's rows; answers that did not validate are asked for again where that is set."""
         outcomes = [self.parser.parse(output) for output in block.outputs]
-        for _ in range(self.settings.validation_retries):
+        for attempt in range(1, self.settings.validation_retries + 1):
             again = [block.start + i for i, outcome in enumerate(outcomes) if _is_worth_asking_again(outcome)]
-            for output in self.realtime.ask_each(block.records(again)) if again else ():
+            if not again:
+                break
+            for output in self.realtime.ask_each(block.records(again), run.ledger.journal, f"validation-{attempt}"):
                 index = output.number - block.start
                 outcomes[index] = _better(outcomes[index], self.parser.parse(_salvaged(output, "validation")))
         return outcomes
@@ -143,15 +171,15 @@ class BedrockProcessor:
         input_filename: str | None = None,  # noqa: ARG002 - the same
     ) -> pd.DataFrame:
         """Return the frame with the answer columns added: the same rows, in the same order, under the same index."""
-        from bedrock_batch.tables.frames import frame_to_table, table_to_frame
+        from bedrock_batch.tables.frames import append_columns, frame_to_table
 
         processor = self._with(batch_size=batch_size or self.settings.batch_size)
         table = frame_to_table(df)
-        with self.work_folder() as folder:
-            answers = SegmentCursor(processor.answer(_TableSource(table), folder)).take(table.num_rows)
-            result = table_to_frame(join_columns(table, self.public_columns(answers)))
-        result.index = df.index
-        return result
+        source = _TableSource(table)
+        with processor.begin(source) as run:
+            answers = SegmentCursor(processor.answer(source, run)).take(table.num_rows)
+            run.ledger.finish()
+            return append_columns(df, self.public_columns(answers))
 
     def process_single_case(self, row_data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of the answer to one row, with its status, as the specification names them."""
@@ -178,10 +206,30 @@ class BedrockProcessor:
         return changed
 
     @contextmanager
-    def work_folder(self) -> Iterator[Path]:
-        """A folder for the files of a run, gone at the end of the block."""
-        with tempfile.TemporaryDirectory(prefix="bedrock-batch-", dir=self.context.work_folder) as folder:
+    def _work_folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="work-", dir=self.context.state_folder) as folder:
             yield Path(folder)
+
+    def _ledger_store(self, run_id: str, folder: Path) -> LedgerStore:
+        """Return where the run's ledger is kept: in S3, else in the state folder, else only as long as the run."""
+        settings, context = self.settings, self.context
+        if settings.batch_input_s3_path:
+            return S3LedgerStore(make_storage(settings, context), settings.batch_input_s3_path, run_id, context.sleep)
+        return LocalLedgerStore(context.state_folder or folder, run_id)
+
+    def _identity(self, source: RowSource) -> dict[str, str]:
+        """Return everything that can change an answer, part by part."""
+        settings, template = self.settings, self.template
+        texts = [template.user_prompt_template, template.system_prompt, *template.placeholders]
+        limits = [settings.truncation_enabled, settings.max_input_field_length, settings.validation_retries]
+        return {
+            "inputs": source.fingerprint(),
+            "template": digest(json.dumps(texts), 32),
+            "schema": digest(settings.validation_schema, 32),
+            "model": f"{self.effective_model_id} {settings.fallback_model_id}".strip(),
+            "parameters": digest(json.dumps([self.model_input.head, self.model_input.tail, *limits]), 32),
+            "job_type": self.context.job_type,
+        }
 
     def _format_prompt(self, row_data: Mapping[str, Any]) -> str:
         return self.template.render(row_data)
@@ -215,6 +263,21 @@ class BedrockProcessor:
         return self._model_input(fallback, fallback) if fallback else None
 
 
+class _HashingSink(io.RawIOBase):
+    """A file that keeps only the digest of what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hash = hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return len(data)
+
+
 class _TableSource:
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -222,6 +285,12 @@ class _TableSource:
     @property
     def count(self) -> int:
         return int(self._table.num_rows)
+
+    def fingerprint(self) -> str:
+        sink = _HashingSink()
+        with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), self._table.schema) as writer:
+            writer.write_table(self._table.combine_chunks())
+        return sink.hash.hexdigest()[:32]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         yield from self._table.to_batches(max_chunksize=8192)

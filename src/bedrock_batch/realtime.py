@@ -7,12 +7,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from bedrock_batch.aws.retries import AwsError, ErrorKind, Retry, call, hopeless_error
 from bedrock_batch.aws.runtime import converse, invoke_model
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
+from bedrock_batch.ledger.journal import AnswerJournal
 from bedrock_batch.limiter import RateLimiter
 from bedrock_batch.model_input import ModelInput
 from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, ModelInvocationRecord, RecordError
@@ -41,6 +43,17 @@ class RealTimeModel:
             adaptive=settings.adaptive_rate,
         )
 
+    def ask_once(
+        self, record: ModelInvocationRecord, journal: AnswerJournal, purpose: str = "first"
+    ) -> ModelInvocationOutput:
+        """Return the output that the journal keeps for a record and a purpose, or ask for it and keep it."""
+        known = journal.find(record.number, purpose)
+        if known is not None:
+            return known
+        output = self.ask(record)
+        journal.keep(output, purpose)
+        return output
+
     def ask(self, record: ModelInvocationRecord) -> ModelInvocationOutput:
         """Return the answer to a record, or the reason why there is none.
 
@@ -56,12 +69,15 @@ class RealTimeModel:
                 return self._ask_fallback(self._fallback, record, error)
             return _failure(record, error, self._primary.model_id)
 
-    def ask_each(self, records: Iterable[ModelInvocationRecord]) -> Iterator[ModelInvocationOutput]:
-        """Yield the output of each record, in their order."""
+    def ask_each(
+        self, records: Iterable[ModelInvocationRecord], journal: AnswerJournal, purpose: str = "first"
+    ) -> Iterator[ModelInvocationOutput]:
+        """Yield the output of each record, in their order; what the journal keeps is not asked again."""
+        ask = partial(self.ask_once, journal=journal, purpose=purpose)
         if self._settings.concurrency_mode == "sequential":
-            yield from map(self.ask, records)
+            yield from map(ask, records)
         else:
-            yield from map_in_order(self.ask, records, workers=self._settings.max_concurrent_workers)
+            yield from map_in_order(ask, records, workers=self._settings.max_concurrent_workers)
 
     def _ask_fallback(
         self, fallback: ModelInput, record: ModelInvocationRecord, refusal: AwsError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -66,6 +68,14 @@ class SplitRows:
     @property
     def count(self) -> int:
         return sum(split.count for split in self.splits)
+
+    def fingerprint(self) -> str:
+        """Return a digest of split names, file names and file contents."""
+        whole = hashlib.sha256()
+        for split in self.splits:
+            for file in split.files:
+                whole.update(json.dumps([split.name, file.path.name, _sha256(file.path)]).encode("ascii"))
+        return whole.hexdigest()[:32]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         for split in self.splits:
@@ -134,11 +144,23 @@ def check_columns(splits: Sequence[Split], processor: BedrockProcessor, log: log
         raise InputError("; ".join(problems))
 
 
-def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> list[SplitResult]:
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What came of a run: its id, the place of its ledger, and its splits."""
+
+    run_id: str
+    ledger: str
+    splits: list[SplitResult]
+
+
+def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> RunResult:
     """Answer the rows of all splits as one run and write their output files."""
-    with processor.work_folder() as folder:
-        store = processor.answer(SplitRows(splits), folder)
-        return write_splits(splits, store, processor)
+    source = SplitRows(splits)
+    with processor.begin(source) as run:
+        store = processor.answer(source, run)
+        results = write_splits(splits, store, processor)
+        run.ledger.finish()
+        return RunResult(run.ledger.run_id, run.ledger.where, results)
 
 
 def write_splits(splits: tuple[Split, ...], store: SegmentStore, processor: BedrockProcessor) -> list[SplitResult]:
@@ -224,6 +246,14 @@ def _warn_of_missing(file: TableFile, processor: BedrockProcessor, log: logging.
             name,
             f"; did you mean {guess!r}?" if guess else "",
         )
+
+
+def _sha256(path: Path) -> str:
+    result = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            result.update(chunk)
+    return result.hexdigest()
 
 
 def _content(folder: Path) -> str:

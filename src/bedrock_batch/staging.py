@@ -6,7 +6,8 @@ import hashlib
 import json
 import zlib
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -47,20 +48,31 @@ def prompt_check(prompt: str) -> int:
 
 
 def stage_jobs(
-    records: Iterable[ModelInvocationRecord], model_input: ModelInput, limits: JobLimits, folder: Path
+    records: Iterable[ModelInvocationRecord],
+    model_input: ModelInput,
+    limits: JobLimits,
+    folder: Path,
+    earlier_stops: Sequence[int] = (),
 ) -> Iterator[StagedJob]:
     """Yield the jobs of a run in row order, each as soon as its file on disk is complete.
 
     Only the file being written is open, and its lines are held in memory nowhere else. The jobs together cover every
-    row exactly once.
+    row exactly once. `earlier_stops` are the ends of the first jobs as an earlier start cut them: they are cut there
+    again, whatever the limits are now.
     """
     spool = _Spool(folder, limits)
+    stops = deque(earlier_stops)
     try:
         for record in records:
+            if stops and record.number == stops[0]:
+                stops.popleft()
+                yield spool.cut_all()
             line = model_input.jsonl_line(record.record_id, record.prompt)
             spool.append(record.number, line, prompt_check(record.prompt))
-            while spool.may_be_full and (job := spool.cut(final=False)):
+            while not stops and spool.may_be_full and (job := spool.cut(final=False)):
                 yield job
+        if stops and not spool.empty:
+            yield spool.cut_all()
         while not spool.empty and (job := spool.cut(final=True)):
             yield job
     finally:
@@ -139,6 +151,14 @@ class _Spool:
         count = next_job(self._sizes, self._limits, final=final)
         if count == 0 and not final:
             return None
+        job = self._cut_after(count)
+        return job if count >= self._limits.min_records else _unsendable(job)
+
+    def cut_all(self) -> StagedJob:
+        """Return everything in the spool as one job."""
+        return self._cut_after(len(self._numbers))
+
+    def _cut_after(self, count: int) -> StagedJob:
         size = sum(self._sizes[:count])
         stop = int(self._numbers[count]) if count < len(self._numbers) else self._next_number
         path, content_digest = self._split_file(size)
@@ -148,7 +168,7 @@ class _Spool:
         job.aside = [self._folder / f"record-{number:010d}.jsonl" for number in left_out]
         self._forget(count, size, stop)
         self._index += 1
-        return job if count >= self._limits.min_records else _unsendable(job)
+        return job
 
     def _forget(self, count: int, size: int, stop: int) -> None:
         del self._numbers[:count], self._checks[:count], self._sizes[:count]

@@ -21,11 +21,11 @@ from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.schema import load_validation_schema
-from bedrock_batch.splits import Split, SplitResult, check_columns, find_splits, open_split, process_splits
+from bedrock_batch.splits import RunResult, Split, check_columns, find_splits, open_split, process_splits
 from bedrock_batch.summary import SCHEMA_VERSION, Figures, write_summary
 
 T = TypeVar("T")
-WORK_FOLDER = ".bedrock-batch"
+STATE_FOLDER = ".bedrock-batch"
 _DISTRIBUTIONS = ("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity", "jsonschema-rs", "json_repair")
 
 
@@ -79,11 +79,10 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     processor, splits = _prepare(request)
     context, settings = processor.context, processor.settings
     started = context.now()
-    context.log.info("run_id=%s model=%s job_type=%s", context.run_id, processor.effective_model_id, request.job_type)
     for note in processor.model_input.notes:
         context.log.info("model=%s %s", processor.effective_model_id, note)
-    results = process_splits(splits, processor)
-    summary = _summarize(request, processor, results, started, time.monotonic() - begun)
+    result = process_splits(splits, processor)
+    summary = _summarize(request, processor, result, started, time.monotonic() - begun)
     name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
     context.log.info("summary=%s records=%d failed=%d", path, summary["total_records"], summary["failed_records"])
@@ -103,7 +102,7 @@ def process_split_directory(
     log = log or processor.context.log
     split = open_split(split_name, Path(split_input_path), Path(split_output_path), log)
     check_columns([split], processor, log)
-    (result,) = process_splits((split,), processor)
+    (result,) = process_splits((split,), processor).splits
     return result.as_dict() | {"batch_processing_used": processor.batch_used}
 
 
@@ -163,35 +162,40 @@ def _has_files(folder: Path) -> bool:
 def _make_processor(request: StepRequest, settings: Settings) -> BedrockBatchProcessor:
     if request.make_context is not None:
         return BedrockBatchProcessor(settings, request.make_context(settings))
-    work_folder = None
+    state_folder = None
     deadline = None
     if request.processing_dir is not None:
-        work_folder = request.processing_dir / WORK_FOLDER
-        work_folder.mkdir(parents=True, exist_ok=True)
+        state_folder = request.processing_dir / STATE_FOLDER
+        state_folder.mkdir(parents=True, exist_ok=True)
         runtime = read_max_runtime(request.processing_dir.parent)
         deadline = None if runtime is None else time.monotonic() + runtime
-    clients = make_clients(settings, request.environ)
-    return BedrockBatchProcessor(
-        settings, RunContext(clients, work_folder=work_folder, log=request.log, deadline=deadline)
+    context = RunContext(
+        make_clients(settings, request.environ),
+        state_folder=state_folder,
+        job_type=request.job_type,
+        log=request.log,
+        deadline=deadline,
     )
+    return BedrockBatchProcessor(settings, context)
 
 
 def _summarize(
     request: StepRequest,
     processor: BedrockBatchProcessor,
-    results: list[SplitResult],
+    result: RunResult,
     started: datetime,
     seconds: float,
 ) -> dict[str, Any]:
     run = Figures()
-    for result in results:
-        result.figures.check(f"split {result.name}")
-        run.merge(result.figures)
+    for split in result.splits:
+        split.figures.check(f"split {split.name}")
+        run.merge(split.figures)
     run.check("the run")
     figures = run.as_dict()
     return {
         "schema_version": SCHEMA_VERSION,
-        "run_id": processor.context.run_id,
+        "run_id": result.run_id,
+        "ledger": result.ledger,
         "job_type": request.job_type,
         **figures,
         "overall_success_rate": figures.pop("success_rate"),
@@ -203,7 +207,7 @@ def _summarize(
             "salvaged": run.salvage(),
         },
         "truncation_stats": asdict(processor.template.truncation),
-        "splits_processed": [result.as_dict() for result in results],
+        "splits_processed": [split.as_dict() for split in result.splits],
         "rate_limit": asdict(processor.realtime.limiter.snapshot()),
         "started": started.isoformat(),
         "finished": processor.context.now().isoformat(),

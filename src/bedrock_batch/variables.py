@@ -207,6 +207,10 @@ VARIABLES: tuple[Variable, ...] = (
         "What happens to records that batch did not answer: asked in real time, left as failed, or the run fails.",
     ),
     Variable(
+        "BEDROCK_BATCH_LEASE_SECONDS", "batch_lease_seconds", "60", values.ANY_ABOVE_ZERO, BATCH,
+        "How long a run's process must give no sign of life in its ledger before another may take the run over.",
+    ),
+    Variable(
         "BEDROCK_BATCH_RESUME", "batch_resume", "true", values.BOOLEAN, BATCH,
         "Continue an interrupted run of the same input and settings, without paying for a record twice.",
     ),

@@ -8,6 +8,7 @@ from bedrock_batch.aws.invocation_jobs import (
     JobRequest,
     client_request_token,
     create_job,
+    find_job,
     job_name,
 )
 from bedrock_batch.aws.retries import AwsError
@@ -22,8 +23,9 @@ from bedrock_batch.staging import StagedJob
 class JobCreator:
     """Creates the jobs of one run; `closed` says why no further one is created, once that is so."""
 
-    def __init__(self, settings: Settings, context: RunContext, model_input: ModelInput) -> None:
+    def __init__(self, settings: Settings, context: RunContext, model_input: ModelInput, run_id: str) -> None:
         self._settings = settings
+        self._run_id = run_id
         self._context = context
         self._model_input = model_input
         self._refusals = 0
@@ -37,15 +39,14 @@ class JobCreator:
 
     def prepare(self, staged: StagedJob) -> Job:
         """Return the job of a file, with its name and the key of its input."""
-        run_id = self._context.run_id
-        name = job_name(self._settings.batch_job_name_prefix, run_id, staged.index)
-        return Job(staged, name, join_uri(self._settings.batch_input_s3_path, run_id, staged.path.name))
+        name = job_name(self._settings.batch_job_name_prefix, self._run_id, staged.index)
+        return Job(staged, name, join_uri(self._settings.batch_input_s3_path, self._run_id, staged.path.name))
 
     def create(self, job: Job) -> bool:
         """Create a job, or note on it why it is refused; False where the service asked to come back later."""
         log = self._context.log
         try:
-            job.arn = create_job(self._context.clients.bedrock, self._request(job))
+            job.arn = self._find(job) or create_job(self._context.clients.bedrock, self._request(job))
         except AwsError as error:
             wait = self._back_off(error)
             log.info("job=%s creation=delayed reason=%s next_try_in=%.0fs", job.name, error.kind.value, wait)
@@ -61,6 +62,14 @@ class JobCreator:
             log.info("job=%s created=%s records=%d", job.name, job.arn, len(job.staged.numbers))
         return True
 
+    def _find(self, job: Job) -> str | None:
+        """Return the ARN of a job that an earlier start created without living to note it."""
+        if not job.may_exist:
+            return None
+        found = find_job(self._context.clients.bedrock, job.name)
+        job.may_exist = False
+        return found.arn if found is not None and found.input_uri == job.input_uri else None
+
     def _back_off(self, error: AwsError) -> float:
         settings = self._settings
         wait = creation_wait(
@@ -75,7 +84,7 @@ class JobCreator:
         return wait
 
     def _request(self, job: Job) -> JobRequest:
-        settings, run_id = self._settings, self._context.run_id
+        settings, run_id = self._settings, self._run_id
         return JobRequest(
             name=job.name,
             role_arn=settings.batch_role_arn,

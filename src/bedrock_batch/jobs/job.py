@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from bedrock_batch.aws.invocation_jobs import JobState
+from bedrock_batch.ledger.document import JobEntry, JobProgress
 from bedrock_batch.records import Manifest
 from bedrock_batch.staging import StagedJob
 
@@ -30,7 +32,8 @@ _UNANSWERED = {
 class Job:
     """What is known of a job: `problem` says why it was never created, `state` how it stands or ended.
 
-    `next_poll` and `stop_at` are readings of the run's clock: when to look at it, and when to give it up.
+    `may_exist` says that an earlier start may have created the job without being able to note its ARN. `next_poll` and
+    `stop_at` are readings of the run's clock: when to look at it, and when to give it up.
     """
 
     staged: StagedJob
@@ -42,15 +45,61 @@ class Job:
     checks: int = 0
     failed_polls: int = 0
     next_poll: float = 0.0
+    may_exist: bool = False
     stop_at: float = float("inf")
     stop_sent: bool = False
     result_paths: list[Path] = field(default_factory=list)
     manifest: Manifest | None = None
 
+    def entry(self, state: JobProgress) -> JobEntry:
+        """Return what the ledger keeps of this job in a state."""
+        staged, known = self.staged, self.state
+        return JobEntry(
+            index=staged.index,
+            start=staged.start,
+            stop=staged.stop,
+            records=len(staged.numbers),
+            left_out=len(staged.left_out),
+            bytes=staged.size,
+            content_digest=staged.content_digest,
+            name=self.name,
+            input_uri=self.input_uri,
+            state=state,
+            arn=self.arn,
+            status=known.status if known else None,
+            message=known.message if known else self.problem,
+            output_uri=known.output_uri if known else None,
+            submit_time=known.submit_time.isoformat() if known and known.submit_time else None,
+            end_time=known.end_time.isoformat() if known and known.end_time else None,
+        )
+
     @property
     def unanswered(self) -> str:
         """The kind of failure of a record for which the job left no result."""
         return "not_submitted" if self.state is None else _UNANSWERED.get(self.state.status, "stopped")
+
+
+def ended_state(entry: JobEntry) -> JobState:
+    """Return the state of a job that had ended when the ledger was written."""
+    return JobState(
+        arn=entry.arn or "",
+        name=entry.name,
+        status=entry.status or "",
+        message=entry.message or "",
+        input_uri=entry.input_uri,
+        output_uri=entry.output_uri or "",
+        client_request_token=None,
+        total_records=None,
+        processed_records=None,
+        success_records=None,
+        error_records=None,
+        submit_time=_moment(entry.submit_time),
+        end_time=_moment(entry.end_time),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def next_poll(checks: int, initial: float, maximum: float, uniform: Callable[[float, float], float]) -> float:

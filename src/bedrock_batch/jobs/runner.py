@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 from bedrock_batch.aws.retries import AwsError
-from bedrock_batch.aws.s3 import S3Storage
 from bedrock_batch.background import StopFlag
 from bedrock_batch.config import Settings
-from bedrock_batch.context import RunContext
+from bedrock_batch.context import RunContext, make_storage
+from bedrock_batch.errors import RunError
 from bedrock_batch.jobs.creation import JobCreator
 from bedrock_batch.jobs.fetch import fetch_results
-from bedrock_batch.jobs.job import Job, cutover_time
+from bedrock_batch.jobs.job import Job, cutover_time, ended_state
 from bedrock_batch.jobs.watch import JobWatch
+from bedrock_batch.ledger.document import JobEntry
+from bedrock_batch.ledger.run import Run
 from bedrock_batch.model_input import ModelInput
 from bedrock_batch.staging import StagedJob
 
@@ -27,24 +28,21 @@ _SLICE_SECONDS = 1.0
 class JobRunner:
     """Takes the jobs of one run through their life, from one thread.
 
-    Never more than `max_concurrent_batch_jobs` are in flight; the next is created as one ends. `count` is the number
-    of records of the run. When `stop` is set, jobs are left running where the run can be resumed, and stopped
-    otherwise.
+    Never more than `max_concurrent_batch_jobs` are in flight; the next is created as one ends. When `stop` is set,
+    jobs are left running where the run can be resumed, and stopped otherwise. Every step of a job is in the ledger
+    before and after it is taken.
     """
 
     def __init__(
-        self, settings: Settings, context: RunContext, model_input: ModelInput, folder: Path, count: int, stop: StopFlag
+        self, settings: Settings, context: RunContext, model_input: ModelInput, run: Run, stop: StopFlag
     ) -> None:
         self._settings = settings
         self._context = context
-        self._folder = folder
+        self._folder = run.folder
+        self._ledger = run.ledger
         self._stop = stop
-        self._storage = S3Storage(
-            context.clients.s3,
-            kms_key_id=settings.batch_kms_key_id or None,
-            bucket_owner=settings.batch_bucket_owner or None,
-        )
-        self._creator = JobCreator(settings, context, model_input)
+        self._storage = make_storage(settings, context)
+        self._creator = JobCreator(settings, context, model_input, run.ledger.run_id)
         self._watch = JobWatch(settings, context)
         self._pool = ThreadPoolExecutor(TRANSFERS_AT_ONCE, thread_name_prefix="transfer")
         self._uploading: dict[Future[None], Job] = {}
@@ -52,7 +50,7 @@ class JobRunner:
         self._active: list[Job] = []
         self._fetching: dict[Future[None], Job] = {}
         self._begun = context.clock()
-        self._left = count
+        self._left = run.count
 
     def run(self, staged: Iterable[StagedJob]) -> Iterator[Job]:
         """Yield each job once it has ended and its results are on disk, or once it is sure that it has none."""
@@ -85,13 +83,49 @@ class JobRunner:
         return not (self._uploading or self._ready or self._active or self._fetching)
 
     def _take(self, staged: StagedJob) -> Iterator[Job]:
-        """Begin the upload of a job's file; a job that cannot be sent is yielded at once."""
+        """Begin or continue with a job; one that cannot be sent is yielded at once."""
         job = self._creator.prepare(staged)
-        job.problem = self._creator.closed
-        if job.problem or not staged.numbers:
-            yield job
+        known = self._ledger.job(staged.index)
+        if known is not None:
+            yield from self._continue(job, known)
+        elif self._creator.closed or not staged.numbers:
+            yield self._refuse(job, self._creator.closed or "no job of the minimum size can hold these records")
         else:
-            self._uploading[self._pool.submit(self._storage.upload_file, staged.path, job.input_uri)] = job
+            self._ledger.put_job(job.entry("planned"))
+            self._upload(job)
+
+    def _upload(self, job: Job) -> None:
+        self._uploading[self._pool.submit(self._storage.upload_file, job.staged.path, job.input_uri)] = job
+
+    def _refuse(self, job: Job, problem: str) -> Job:
+        job.problem = problem
+        self._ledger.put_job(job.entry("refused"))
+        return job
+
+    def _continue(self, job: Job, known: JobEntry) -> Iterator[Job]:
+        """Take a job up where an earlier start left it."""
+        if known.content_digest != job.staged.content_digest:
+            raise RunError(
+                f"job {known.name} of the ledger {self._ledger.where} was made of other prompts than these inputs give "
+                "now: set BEDROCK_BATCH_RESUME=false to begin a new run"
+            )
+        job.arn = known.arn
+        match known.state:
+            case "refused":
+                job.problem = known.message
+                yield job
+            case "created":
+                self._watch.begin(job)
+                self._active.append(job)
+            case "ended" | "collected":
+                job.state = ended_state(known)
+                self._fetch(job)
+            case "planned" | "uploaded":
+                job.may_exist = known.state == "uploaded"
+                self._upload(job)
+
+    def _fetch(self, job: Job) -> None:
+        self._fetching[self._pool.submit(fetch_results, self._storage, self._context, job, self._folder)] = job
 
     def _advance(self) -> Iterator[Job]:
         """Do all that is due, without waiting; yield the jobs that are done with."""
@@ -102,8 +136,8 @@ class JobRunner:
         for job in [job for job in self._active if job.next_poll <= now]:
             if self._watch.poll(job):
                 self._active.remove(job)
-                future = self._pool.submit(fetch_results, self._storage, self._context, job, self._folder)
-                self._fetching[future] = job
+                self._ledger.put_job(job.entry("ended"))
+                self._fetch(job)
         for future in [future for future in self._fetching if future.done()]:
             job = self._fetching.pop(future)
             future.result()
@@ -115,19 +149,17 @@ class JobRunner:
             try:
                 future.result()
             except AwsError as error:
-                job.problem = f"the batch file could not be uploaded: {error}"
                 self._context.log.warning("job=%s upload=failed: %s", job.name, error)
-                yield job
+                yield self._refuse(job, f"the batch file could not be uploaded: {error}")
             else:
+                self._ledger.put_job(job.entry("uploaded"))
                 self._context.log.info("job=%s uploaded=%s bytes=%d", job.name, job.input_uri, job.staged.size)
                 self._ready.append(job)
 
     def _create_ready(self) -> Iterator[Job]:
         while self._ready:
             if self._creator.closed is not None:
-                job = self._ready.popleft()
-                job.problem = self._creator.closed
-                yield job
+                yield self._refuse(self._ready.popleft(), self._creator.closed)
                 continue
             if len(self._active) >= self._settings.max_concurrent_batch_jobs or self._is_too_soon():
                 return
@@ -135,8 +167,9 @@ class JobRunner:
                 return
             job = self._ready.popleft()
             if job.problem:
-                yield job
+                yield self._refuse(job, job.problem)
             else:
+                self._ledger.put_job(job.entry("created"))
                 self._watch.begin(job)
                 self._active.append(job)
 
