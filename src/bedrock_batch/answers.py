@@ -31,6 +31,7 @@ def read_answer(body: Mapping[str, Any]) -> AnswerText:
     Forms: Anthropic Messages, Converse (Nova's is the same), OpenAI chat, Llama `generation`. In batch Converse
     writes every member of a union, the absent ones as null. Never raises.
     """
+    body = _mapping(body)  # a line of a result file may hold anything
     if output := _mapping(body.get("output")):
         return _read_blocks(body, _mapping(output.get("message")).get("content"), body.get("stopReason"))
     if isinstance(body.get("content"), list):
@@ -89,7 +90,7 @@ def _input_tokens(usage: Mapping[str, Any]) -> int | None:
     plain = _first_count(usage, _INPUT_NAMES)
     if plain is None:
         return None
-    return min(plain + sum(_count(usage.get(name)) or 0 for name in _CACHE_NAMES), _COUNT_LIMIT - 1)
+    return min(plain + sum(_count(usage[name]) or 0 for name in _CACHE_NAMES if name in usage), _COUNT_LIMIT - 1)
 
 
 def _output_tokens(usage: Mapping[str, Any]) -> int | None:
@@ -97,7 +98,11 @@ def _output_tokens(usage: Mapping[str, Any]) -> int | None:
 
 
 def _first_count(usage: Mapping[str, Any], names: Iterable[str]) -> int | None:
-    return next((count for name in names if (count := _count(usage.get(name))) is not None), None)
+    for name in names:
+        count = _count(usage.get(name))
+        if count is not None:
+            return count
+    return None
 
 
 def _count(value: Any) -> int | None:
@@ -105,11 +110,11 @@ def _count(value: Any) -> int | None:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _items(value: Any) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:
