@@ -15,6 +15,9 @@ _EQUIVALENT_PATTERNS = {
     r"[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}": r"[a-zA-Z0-9](?:-*[a-zA-Z0-9])*",
 }
 
+_RESOLVED_NAMES = frozenset({"modelId", "modelIdentifier", "inferenceProfileIdentifier"})
+"""Names that are looked up anyway; an older botocore has patterns for them that today's profile ids do not match."""
+
 
 def violations(shape: Shape, value: Any, path: str = "") -> list[str]:
     """Every constraint of `shape` that `value` breaks, each in the words of AWS's `ValidationException`."""
@@ -57,7 +60,7 @@ def _structure_violations(shape: StructureShape, value: dict[str, Any], path: st
 def _string_violations(shape: Shape, value: str, path: str) -> Iterator[str]:
     too_long = list(_size_violations(shape, len(value), path, value, "length"))
     yield from too_long
-    pattern = shape.metadata.get("pattern")
+    pattern = shape.metadata.get("pattern") if path not in _RESOLVED_NAMES else None
     if pattern and not too_long and not _compiled(pattern).fullmatch(value):
         yield _sentence(value, path, f"Member must satisfy regular expression pattern: {pattern}")
     allowed = shape.metadata.get("enum")

@@ -30,4 +30,7 @@ def dump_json(value: Any) -> bytes:
             return orjson.dumps(value)
         except TypeError:  # integers beyond 64 bits and lone surrogates, which JSON allows and orjson does not
             pass
-    return json.dumps(value, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # lone surrogates have no UTF-8; escaped they can be sent
+        return json.dumps(value, separators=(",", ":")).encode()

@@ -98,16 +98,17 @@ def _read_blob(value: Any, path: str) -> bytes:
 
 
 def write_value(shape: Shape, value: Any) -> Any:
-    """Turn a Python value into the JSON value of `shape`; members that the shape does not have are left out."""
+    """Turn a Python value into the JSON value of `shape`."""
     if value is None or _is_document(shape):
         return value
     match shape:
         case StructureShape():
             members = shape.members
             return {
-                key: write_value(members[key], item)
+                key: write_value(members[key], item) if key in members else item
                 for key, item in value.items()
-                if key in members and item is not None
+                # What an older botocore does not know is sent all the same, as AWS does, where it is plain JSON.
+                if item is not None and (key in members or isinstance(item, str | int))
             }
         case ListShape():
             return [write_value(shape.member, item) for item in value]

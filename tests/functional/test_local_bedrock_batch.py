@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 from local_bedrock_jobs import (
+    CURRENT_BOTOCORE,
     MODEL,
     SCHEMA,
     converse_body,
@@ -39,6 +40,7 @@ def name(request):
     return re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name)[-60:].strip("-")
 
 
+@CURRENT_BOTOCORE
 def test_job_answers_every_record_once_with_counts(local, name):
     """A client that joins by recordId would lose or double rows if a record were missing or repeated."""
     job = run_job(local, name=name)
@@ -69,6 +71,7 @@ def test_output_echoes_the_input(local, name):
     assert record["modelInput"] == body
 
 
+@CURRENT_BOTOCORE
 def test_job_passes_through_the_documented_statuses(name):
     """A client that has never seen Validating or Scheduled would break at AWS."""
     phases = Phases(0.1, 0.1, 0.1, 0.2)
@@ -80,6 +83,7 @@ def test_job_passes_through_the_documented_statuses(name):
     assert counts == 100
 
 
+@CURRENT_BOTOCORE
 def test_get_tells_the_request_and_the_times(local, name):
     """A client that reads back what it asked for would find it missing."""
     job = run_job(local, name=name, timeoutDurationInHours=48, clientRequestToken=f"token-{name}")
@@ -96,6 +100,7 @@ def test_get_accepts_the_bare_job_id(local, name):
     assert local.client("bedrock").get_model_invocation_job(jobIdentifier=arn[-12:])["jobArn"] == arn
 
 
+@CURRENT_BOTOCORE
 def test_converse_job_answers_in_converse_shape_with_null_members(local, name):
     """A client that tests `"toolUse" in block` would misread AWS's output, in which every member is there."""
     data = lines_of([converse_body()])
@@ -114,6 +119,7 @@ def test_batch_and_realtime_give_the_same_answer(local, name):
     assert json.loads(answer["body"].read()) == record["modelOutput"]
 
 
+@CURRENT_BOTOCORE
 def test_prefix_input_processes_every_jsonl_file_below_it(local, name):
     """A client that gives a prefix would believe that only its own file was read."""
     data = lines_of([messages_body("a")])
@@ -168,6 +174,7 @@ def test_name_in_use_is_a_conflict(local, name):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
+@CURRENT_BOTOCORE
 def test_create_refuses_what_aws_refuses(local, name, change, message):
     """A request that only botocore has checked would be refused for the first time in production."""
     with pytest.raises(ClientError, match=message) as caught:
@@ -243,6 +250,7 @@ def test_bad_input_fails_in_validating_with_a_message(data, key, message):
     ],
     ids=["modelId", "version", "cache marker", "other shape"],
 )
+@CURRENT_BOTOCORE
 def test_bad_body_is_an_error_of_its_record_in_a_completed_job(local, name, body, message):
     """A client that trusts `Completed` would report rows without answers as done."""
     job = run_job(local, lines_of([body]), name=name)
@@ -264,6 +272,7 @@ def test_bad_body_is_an_error_of_its_record_in_a_completed_job(local, name, body
     ],
     ids=["anthropic body", "anthropic block", "modelId", "tools"],
 )
+@CURRENT_BOTOCORE
 def test_converse_record_of_another_shape_is_an_error(local, name, body, message):
     """Bodies of the wrong invocation type would be found out only after the job was paid for."""
     job = run_job(local, lines_of([body]), name=name, modelInvocationType="Converse")
@@ -294,6 +303,7 @@ def test_list_pages_filters_and_sorts():
     assert running == later["invocationJobSummaries"] == []
 
 
+@CURRENT_BOTOCORE
 def test_stop_in_progress_writes_and_charges_what_was_done():
     """A client that throws away the results of a stopped job would throw away what was paid for."""
     with LocalBedrock(Behaviour(phases=Phases(in_progress=2)), answers=SCHEMA) as local:

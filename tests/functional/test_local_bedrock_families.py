@@ -4,7 +4,7 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
-from local_bedrock_jobs import SCHEMA, converse_body, lines_of, messages_body, output_records, run_job
+from local_bedrock_jobs import CURRENT_BOTOCORE, SCHEMA, converse_body, lines_of, messages_body, output_records, run_job
 
 from local_bedrock import Behaviour, LocalBedrock
 
@@ -109,6 +109,7 @@ def test_batch_keeps_the_same_rules_per_record(local, request, model, change, me
     ],
     ids=["either", "limit", "cache", "no cache"],
 )
+@CURRENT_BOTOCORE
 def test_converse_keeps_the_rules_too(local, model, request_change, message):
     """A rule that holds for InvokeModel alone would be missed by clients of Converse."""
     client = local.client("bedrock-runtime")

@@ -7,7 +7,7 @@ import urllib.request
 import jsonschema
 import pytest
 from botocore.exceptions import ClientError
-from local_bedrock_jobs import MODEL, SCHEMA, converse_body, messages_body
+from local_bedrock_jobs import CURRENT_BOTOCORE, MODEL, SCHEMA, converse_body, messages_body
 
 from local_bedrock import Behaviour, LocalBedrock, prompt_hash
 
@@ -260,6 +260,7 @@ def test_count_tokens_knows_claude_by_bare_id_only(local):
         client.count_tokens(modelId=f"us.{model}", input=source)
 
 
+@CURRENT_BOTOCORE
 def test_inference_profile_tells_its_model(local):
     """A client could not find the family behind an application profile."""
     client = local.client("bedrock")
