@@ -8,7 +8,7 @@ from typing import Any
 from local_bedrock.bodies import BodyError, read_count, read_number, read_texts, refuse_unknown, require_field
 from local_bedrock.questions import Answer, Question
 
-_FIELDS = frozenset(
+MESSAGES_FIELDS = frozenset(
     {
         "anthropic_version", "anthropic_beta", "max_tokens", "messages", "system", "temperature", "top_p", "top_k",
         "stop_sequences", "tools", "tool_choice", "thinking", "output_config", "metadata", "context_management",
@@ -25,7 +25,7 @@ _BLOCK_TYPES = frozenset(
 def read_messages(body: Mapping[str, Any]) -> Question:
     """Read and check a Messages body."""
     require_field(body, "anthropic_version", "max_tokens", "messages")
-    refuse_unknown(body, _FIELDS)
+    refuse_unknown(body, MESSAGES_FIELDS)
     system, system_marked = _read_text(body.get("system"), "system")
     prompt, prefill, marked = _read_turns(body["messages"])
     tools = body.get("tools") or ()

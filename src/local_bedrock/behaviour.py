@@ -41,7 +41,7 @@ class CallFault:
     operation: str
     calls: tuple[int, ...] = ()
     code: str = "ThrottlingException"
-    message: str = "Too many requests, please wait before trying again."
+    message: str | None = None
     status: int | None = None
     retry_after: float | None = None
     drop: bool = False
@@ -122,6 +122,13 @@ class Behaviour:
     jobs: tuple[JobFault, ...] = ()
     answers: AnswerFaults = field(default_factory=AnswerFaults)
     records: RecordFaults = field(default_factory=RecordFaults)
+
+    def __post_init__(self) -> None:
+        for name, shares in (("answers", self.answers), ("records", self.records)):
+            values = [value for value in dataclasses.asdict(shares).values() if isinstance(value, float)]
+            _require(min(values) >= 0 and sum(values) <= 1, name, "shares from 0 to 1 that add up to 1 at most", values)
+        for i, fault in enumerate(self.jobs):
+            _require(0 <= fault.share <= 1, f"jobs[{i}].share", "from 0 to 1", fault.share)
 
     @classmethod
     def from_json(cls, source: str | Path | Mapping[str, Any]) -> Behaviour:

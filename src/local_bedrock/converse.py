@@ -50,6 +50,7 @@ def read_converse(params: Mapping[str, Any]) -> Question:
         thinking=(extra.get("thinking") or {}).get("type"),
         effort=(params.get("outputConfig") or extra.get("output_config") or {}).get("effort"),
         has_cache_marker=any("cachePoint" in block for block in everything),
+        extra_fields=tuple(extra),
     )
 
 

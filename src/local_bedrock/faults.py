@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
 from xml.sax.saxutils import escape
 
 from local_bedrock.behaviour import Behaviour, CallFault
@@ -14,6 +13,16 @@ from local_bedrock.errors import AwsError
 from local_bedrock.journal import Call, Journal
 from local_bedrock.wire import Request, Response, error_response
 
+_MESSAGES = {
+    "ThrottlingException": "Too many requests, please wait before trying again.",
+    "ServiceQuotaExceededException": "You have exceeded a service quota.",
+    "AccessDeniedException": "User is not authorized to perform this operation.",
+    "ExpiredTokenException": "The security token included in the request is expired",
+    "SlowDown": "Please reduce your request rate.",
+    "AccessDenied": "Access Denied",
+    "InternalError": "We encountered an internal error. Please try again.",
+    "PreconditionFailed": "At least one of the pre-conditions you specified did not hold",
+}
 _S3_STATUS = {"SlowDown": 503, "InternalError": 500, "AccessDenied": 403, "PreconditionFailed": 412, "NoSuchKey": 404}
 
 
@@ -58,7 +67,7 @@ class FaultDesk:
 
     def _throttle(self, call: Call) -> CallFault | None:
         shares = self._behaviour.throttle_share
-        share = shares.get(call.operation, 0.0 if call.operation.startswith("S3.") else shares.get("*", 0.0))
+        share = shares.get(call.operation, 0.0 if "." in call.operation else shares.get("*", 0.0))
         draw = Draw.of(self._behaviour.seed, "throttle", call.operation, call.operation_ordinal)
         if share <= 0 or draw.share() >= share:
             return None
@@ -66,23 +75,40 @@ class FaultDesk:
         return CallFault(call.operation, code=code)
 
 
+def refuse_unknown_operations(behaviour: Behaviour, known: frozenset[str]) -> None:
+    """Raise ValueError for a knob on an operation that does not exist: it would never have an effect."""
+    named = [*behaviour.latency_seconds, *behaviour.throttle_share, *(fault.operation for fault in behaviour.calls)]
+    for name in named:
+        if "*" not in name and "." not in name and name not in known:
+            raise ValueError(
+                f"the behaviour names the operation {name!r}, which Bedrock does not have; names are such as "
+                "'Converse', 'CreateModelInvocationJob', 'S3.PutObject', 'S3.*' or '*'"
+            )
+
+
 def _names(pattern: str, operation: str) -> bool:
     return pattern in ("*", operation) or (pattern.endswith("*") and operation.startswith(pattern[:-1]))
 
 
-def fault_response(fault: CallFault, service: Literal["bedrock", "s3"]) -> Response | None:
+def fault_response(fault: CallFault, service: str) -> Response | None:
     """The response of a fault; None drops the connection."""
     if fault.drop:
         return None
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    if service == "bedrock":
-        return error_response(AwsError(fault.code, fault.message, fault.status, headers))
-    status = fault.status or _S3_STATUS.get(fault.code, 400)
+    message = fault.message or _MESSAGES.get(fault.code, f"The local Bedrock was told to answer with {fault.code}.")
+    if service != "s3":
+        return error_response(AwsError(fault.code, message, fault.status, headers))
+    return s3_error(fault.code, message, fault.status, headers)
+
+
+def s3_error(code: str, message: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    """The XML response that S3 gives for an error."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{escape(fault.code)}</Code><Message>{escape(fault.message)}</Message></Error>"
+        f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
     )
-    return Response(status, {"Content-Type": "application/xml", **headers}, body.encode())
+    all_headers = {"Content-Type": "application/xml", **(headers or {})}
+    return Response(status or _S3_STATUS.get(code, 400), all_headers, body.encode())
 
 
 _BUCKET_QUERIES = {

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from local_bedrock.behaviour import CallFault
+
+_KEPT_CALLS = 200_000
+"""A server that is left running for days must not grow without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Journal:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self.calls: list[Call] = []
+        self._begun = 0
+        self.calls: deque[Call] = deque(maxlen=_KEPT_CALLS)
         self.realtime_answers: Counter[str] = Counter()
         """How often each prompt (`prompt_hash`) was answered, and charged, in real time."""
         self.hooks: list[Hook] = []
@@ -56,7 +60,8 @@ class Journal:
         """Record the start of a call."""
         with self._lock:
             self._counts[operation] += 1
-            call = Call(len(self.calls) + 1, operation, self._counts[operation], self._clock())
+            self._begun += 1
+            call = Call(self._begun, operation, self._counts[operation], self._clock())
             self.calls.append(call)
         return call
 

@@ -32,6 +32,8 @@ class Question:
     """`enabled`, `adaptive`, `disabled`, `between_tools`, or None when the request does not say."""
     effort: str | None = None
     has_cache_marker: bool = False
+    extra_fields: tuple[str, ...] = ()
+    """Names of the fields that a Converse request hands on to the model's own API."""
 
     @property
     def forces_tool(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from local_bedrock.bodies import BodyError
+from local_bedrock.anthropic_messages import MESSAGES_FIELDS
+from local_bedrock.bodies import BodyError, refuse_unknown
 from local_bedrock.families import Family
 from local_bedrock.output_schemas import refuse_output_schema
 from local_bedrock.questions import Question
@@ -21,6 +22,8 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
     """Raise `BodyError` when a model of `family` does not accept the question."""
     if family.shape == "titan_embedding":
         return
+    if family.shape == "anthropic":
+        refuse_unknown(question.extra_fields, MESSAGES_FIELDS)
     if question.max_tokens is not None and question.max_tokens > family.max_output_tokens:
         raise BodyError(
             f"max_tokens: {question.max_tokens} > {family.max_output_tokens}, which is the maximum allowed number of "

@@ -19,7 +19,7 @@ from local_bedrock.behaviour import Behaviour
 from local_bedrock.catalogue import Catalogue
 from local_bedrock.control_plane import ControlPlane
 from local_bedrock.converse import ConverseRecordWriter, read_converse_record
-from local_bedrock.faults import FaultDesk
+from local_bedrock.faults import FaultDesk, refuse_unknown_operations
 from local_bedrock.http import HttpServer
 from local_bedrock.jobs import Job, JobRunner
 from local_bedrock.journal import Call, Hook, Journal
@@ -59,6 +59,7 @@ class LocalBedrock:
         self._speed = speed
         self._account_id = account_id
         self._models = ServiceModels.load()
+        refuse_unknown_operations(self.behaviour, self._models.operation_names)
         self._desk = ModelDesk(self.behaviour, Answerer(self.behaviour, answers))
         self._journal = Journal(time.time)
         self._clients: list[Any] = []
@@ -118,6 +119,7 @@ class LocalBedrock:
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local-bedrock",
             "AWS_DEFAULT_REGION": self.region,
+            "AWS_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -141,11 +143,16 @@ class LocalBedrock:
 
     def on_call(self, hook: Hook) -> None:
         """Have `hook` called before and after every call; a `CallFault` that it returns is committed at once."""
-        self._journal.hooks.append(hook)
+        self.hooks.append(hook)
+
+    @property
+    def hooks(self) -> list[Hook]:
+        """What is called before and after every call: a hook can be added and removed at any time."""
+        return self._journal.hooks
 
     @property
     def calls(self) -> list[Call]:
-        """Every call so far, in order of arrival."""
+        """The calls so far (the last 200,000), in order of arrival."""
         return list(self._journal.calls)
 
     def count(self, operation: str) -> int:

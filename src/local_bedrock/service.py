@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from local_bedrock.behaviour import CallFault
 from local_bedrock.errors import AwsError
-from local_bedrock.faults import FaultDesk, fault_response, s3_operation
+from local_bedrock.faults import FaultDesk, fault_response, s3_error, s3_operation
 from local_bedrock.journal import Call, Journal
 from local_bedrock.storage import INTERNAL_MARK
 from local_bedrock.wire import (
@@ -22,6 +23,7 @@ from local_bedrock.wire import (
 )
 
 Operation = Callable[[Mapping[str, Any]], "Response | Mapping[str, Any]"]
+_SCOPE = re.compile(r"/([a-z0-9-]+)/aws4_request")
 _UNRECORDED = frozenset({"body", "messages", "system", "toolConfig", "input", "additionalModelRequestFields"})
 
 
@@ -42,7 +44,7 @@ class Service:
             return self._answer_bedrock(request)
         if INTERNAL_MARK in request.headers.get("user-agent", ""):
             return ask_moto()
-        return self._answer_s3(request, ask_moto)
+        return self._answer_other(request, ask_moto)
 
     def _answer_bedrock(self, request: Request) -> Response | None:
         try:
@@ -78,22 +80,45 @@ class Service:
             text = f"local_bedrock failed in {route.operation}: {type(error).__name__}: {error}"
             return error_response(AwsError("InternalServerException", text))
 
-    def _answer_s3(self, request: Request, ask_moto: Callable[[], Response]) -> Response | None:
-        call = self._journal.begin(s3_operation(request))
-        bucket, _, key = unquote(request.raw_path).lstrip("/").partition("/")
-        call.detail.update(bucket=bucket, key=key)
+    def _answer_other(self, request: Request, ask_moto: Callable[[], Response]) -> Response | None:
+        service = _signed_service(request)
+        call = self._journal.begin(s3_operation(request) if service == "s3" else _other_operation(service, request))
+        if service == "s3":
+            bucket, _, key = unquote(request.raw_path).lstrip("/").partition("/")
+            call.detail.update(bucket=bucket, key=key)
         at_once, planned = self._faults.before(call)
         if at_once is not None:
-            return _commit(call, at_once, "s3")
-        response = ask_moto()
+            return _commit(call, at_once, service)
+        response = _ask(ask_moto, service)
         afterwards = self._faults.after(call, planned)
         if afterwards is not None:
-            return _commit(call, afterwards, "s3")
+            return _commit(call, afterwards, service)
         call.status = response.status
         return response
 
 
-def _commit(call: Call, fault: CallFault, service: Any = "bedrock") -> Response | None:
+def _ask(ask_moto: Callable[[], Response], service: str) -> Response:
+    try:
+        return ask_moto()
+    except Exception as error:  # moto has no such service, or needs a package that is not installed
+        text = f"moto failed to answer for {service}: {type(error).__name__}: {error}"
+        if service == "s3":
+            return s3_error("InternalError", text, 500)
+        return error_response(AwsError("InternalFailure", text, 500))
+
+
+def _signed_service(request: Request) -> str:
+    found = _SCOPE.search(request.headers.get("authorization", ""))
+    return found[1] if found else "s3"
+
+
+def _other_operation(service: str, request: Request) -> str:
+    target = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    action = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("Action", request.method)
+    return f"{service.upper()}.{target or action}"
+
+
+def _commit(call: Call, fault: CallFault, service: str = "bedrock") -> Response | None:
     response = fault_response(fault, service)
     call.error = "dropped" if response is None else fault.code
     call.status = None if response is None else response.status

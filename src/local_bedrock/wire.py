@@ -80,6 +80,11 @@ class ServiceModels:
                     return route, dict(zip(route.labels, map(unquote, found.groups()), strict=True))
         raise AwsError("UnknownOperationException", f"no operation of Amazon Bedrock has the route {method} {raw_path}")
 
+    @property
+    def operation_names(self) -> frozenset[str]:
+        """The names of all operations of both services."""
+        return frozenset(route.operation for route in self.routes)
+
     def operation(self, name: str) -> OperationModel | None:
         """The model of the operation called `name`, or None where the installed botocore is too old to know it."""
         return next((route.model for route in self.routes if route.operation == name), None)

@@ -100,6 +100,7 @@ def test_batch_keeps_the_same_rules_per_record(local, request, model, change, me
     [
         (HAIKU_45, {"inferenceConfig": {"maxTokens": 100, "temperature": 1.0, "topP": 0.999}}, EITHER),
         ("amazon.nova-lite-v1:0", {"inferenceConfig": {"maxTokens": 20_000}}, "20000 > 10240"),
+        (SONNET_4, {"additionalModelRequestFields": {"effort": "low"}}, "effort: Extra inputs are not permitted"),
         (SONNET_4, {"system": [{"text": "s"}, {"cachePoint": {"type": "default"}}]}, None),
         (
             "us.meta.llama3-3-70b-instruct-v1:0",
@@ -107,7 +108,7 @@ def test_batch_keeps_the_same_rules_per_record(local, request, model, change, me
             "caching",
         ),
     ],
-    ids=["either", "limit", "cache", "no cache"],
+    ids=["either", "limit", "extra", "cache", "no cache"],
 )
 @CURRENT_BOTOCORE
 def test_converse_keeps_the_rules_too(local, model, request_change, message):

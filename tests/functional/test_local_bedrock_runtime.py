@@ -297,3 +297,21 @@ def test_curl_without_a_signature_is_answered(local):
         urllib.request.urlopen(urllib.request.Request(url, data=b"[]", method="POST"))
     assert caught.value.headers["x-amzn-ErrorType"] == "SerializationException"
     caught.value.close()
+
+
+def test_unknown_service_is_named_in_json(local):
+    """A client of a service that is not here would see a dropped connection and try again."""
+    scope = (
+        "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/nonexistent/aws4_request, SignedHeaders=host, Signature=0"
+    )
+    request = urllib.request.Request(local.endpoint_url, headers={"Authorization": scope})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert b"moto failed to answer for nonexistent" in caught.value.read()
+    caught.value.close()
+
+
+def test_sts_tells_who_is_asking(local):
+    """A client that asks for its identity first would fail."""
+    assert local.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert local.calls[-1].operation == "STS.GetCallerIdentity"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from local_bedrock import AnswerFaults, Behaviour, CallFault, JobFault, Phases, RecordFaults
+from local_bedrock import AnswerFaults, Behaviour, CallFault, JobFault, LocalBedrock, Phases, RecordFaults
 
 EVERYTHING = {
     "seed": 3,
@@ -50,10 +50,18 @@ def test_behaviour_is_read_from_json(tmp_path, form):
         ({"jobs": [{"share": "half"}]}, r"behaviour.jobs\[0\].share must be a number"),
         ({"calls": [{"operation": "Converse", "when": "later"}]}, r"calls\[0\].when must be one of before, after"),
         ([], "behaviour must be an object"),
+        ({"records": {"missing": 0.6, "error": 0.5}}, "records must be shares from 0 to 1 that add up to 1 at most"),
+        ({"jobs": [{"share": 60}]}, r"jobs\[0\].share must be from 0 to 1, not 60"),
     ],
-    ids=["unknown", "type", "bool", "list", "number", "choice", "object"],
+    ids=["unknown", "type", "bool", "list", "number", "choice", "object", "shares", "share"],
 )
 def test_wrong_behaviour_names_the_place(source, message):
     """A mistyped knob would silently be a service in which nothing goes wrong."""
     with pytest.raises(ValueError, match=message):
         Behaviour.from_json(json.dumps(source))
+
+
+def test_knob_on_an_operation_that_does_not_exist_is_refused():
+    """A fault on a mistyped operation would never come, and its test would pass for nothing."""
+    with pytest.raises(ValueError, match="names the operation 'InvokeModels', which Bedrock does not have"):
+        LocalBedrock(Behaviour(calls=(CallFault("InvokeModels"),)))
