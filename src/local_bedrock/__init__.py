@@ -4,6 +4,7 @@ from local_bedrock.behaviour import AnswerFaults, Behaviour, CallFault, JobFault
 from local_bedrock.journal import CallInfo
 from local_bedrock.questions import Question, prompt_hash
 from local_bedrock.server import LocalBedrock
+from local_bedrock.upstream import Upstream
 
 __all__ = [
     "AnswerFaults",
@@ -15,5 +16,6 @@ __all__ = [
     "Phases",
     "Question",
     "RecordFaults",
+    "Upstream",
     "prompt_hash",
 ]

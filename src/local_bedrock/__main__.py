@@ -13,6 +13,7 @@ from pathlib import Path
 
 from local_bedrock.behaviour import Behaviour
 from local_bedrock.server import LocalBedrock
+from local_bedrock.upstream import Upstream
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,8 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         behaviour = Behaviour.from_json(options.behaviour) if options.behaviour else Behaviour()
         behaviour = _add_latency(behaviour, options.latency)
+        answers = Upstream(options.upstream, options.upstream_model) if options.upstream else options.schema
         server = LocalBedrock(
-            behaviour, options.schema, options.speed, host=options.host, port=options.port, region=options.region
+            behaviour, answers, options.speed, host=options.host, port=options.port, region=options.region
         )
     except (OSError, ValueError) as error:
         print(f"local_bedrock: {error}", file=sys.stderr)
@@ -40,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--region", default="us-east-1", help="region to play (default: %(default)s)")
     parser.add_argument("--bucket", action="append", default=[], help="bucket to create; may be given several times")
     parser.add_argument("--schema", type=Path, help="JSON Schema that every answer is to be valid for")
+    parser.add_argument("--upstream", metavar="URL", help="server with OpenAI's chat interface that answers instead")
+    parser.add_argument("--upstream-model", metavar="NAME", help="its name of the model (default: Bedrock's id)")
     parser.add_argument("--behaviour", type=Path, help="JSON file with quotas, phase durations and faults")
     parser.add_argument("--speed", type=_positive, default=1.0, help="divides the durations of job phases (default: 1)")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each real-time answer takes")

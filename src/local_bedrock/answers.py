@@ -54,7 +54,8 @@ class Answerer:
             return Answer("", "refusal", input_tokens, 1, identity, thought=thought)
         tool = _chosen_tool(question)
         if tool is not None:
-            return _tool_answer(tool, content, question, input_tokens, identity, thought)
+            value = _read_object(content) if isinstance(content, str) else content
+            return _tool_answer(tool, value, question, input_tokens, identity, thought)
         text = content if isinstance(content, str) else dump_json(content).decode()
         text = _continue_prefill(_disfigure(text, fault, draw), question.prefill)
         return _text_answer(text, question, fault, input_tokens, identity, thought)
@@ -123,6 +124,15 @@ def _chosen_tool(question: Question) -> str | None:
     return wanted if wanted in question.tools else next(iter(question.tools))
 
 
+def _read_object(text: str) -> dict[str, Any]:
+    """The object in a text that was given for a tool's input."""
+    try:
+        value = json.loads(text[text.find("{") : text.rfind("}") + 1])
+    except ValueError:
+        value = text
+    return value if isinstance(value, dict) else {"value": value}
+
+
 def _disfigure(text: str, fault: str | None, draw: Draw) -> str:
     match fault:
         case "fenced":
@@ -188,9 +198,8 @@ def _text_answer(
 
 
 def _tool_answer(
-    tool: str, content: str | dict[str, Any], question: Question, input_tokens: int, identity: str, thought: str | None
+    tool: str, value: dict[str, Any], question: Question, input_tokens: int, identity: str, thought: str | None
 ) -> Answer:
-    value = content if isinstance(content, dict) else {"value": content}
     output_tokens = estimate_tokens(dump_json(value).decode())
     if question.max_tokens is not None and output_tokens > question.max_tokens:
         cut = dict(list(value.items())[: len(value) // 2])

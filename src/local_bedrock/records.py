@@ -10,6 +10,7 @@ from typing import Any, Literal
 from local_bedrock.behaviour import Behaviour, JobFault
 from local_bedrock.bodies import BodyError
 from local_bedrock.draws import Draw, Lottery
+from local_bedrock.errors import AwsError
 from local_bedrock.jsonio import dump_json, load_json
 from local_bedrock.models import Model, ModelDesk
 from local_bedrock.questions import Answer, Question, prompt_hash
@@ -80,6 +81,8 @@ class RecordProcessor:
             answer = self._desk.answer(self._model, question)
         except BodyError as refusal:
             return self._failed(record_id, body, _error(refusal.code, refusal.message, False))
+        except AwsError as error_of_model:
+            return self._failed(record_id, body, _error(error_of_model.status, error_of_model.message, True))
         document = {"recordId": record_id, "modelInput": body, "modelOutput": self._write(answer)}
         return self._answered(document, question, answer)
 
