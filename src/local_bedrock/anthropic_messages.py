@@ -8,6 +8,7 @@ from typing import Any
 from local_bedrock.bodies import BodyError, read_count, read_number, read_texts, refuse_unknown, require_field
 from local_bedrock.questions import Answer, Question
 
+_VERSION = "bedrock-2023-05-31"
 MESSAGES_FIELDS = frozenset(
     {
         "anthropic_version", "anthropic_beta", "max_tokens", "messages", "system", "temperature", "top_p", "top_k",
@@ -26,6 +27,8 @@ def read_messages(body: Mapping[str, Any]) -> Question:
     """Read and check a Messages body."""
     require_field(body, "anthropic_version", "max_tokens", "messages")
     refuse_unknown(body, MESSAGES_FIELDS)
+    if body["anthropic_version"] != _VERSION:
+        raise BodyError(f"anthropic_version: Input should be '{_VERSION}'")
     system, system_marked = _read_text(body.get("system"), "system")
     prompt, prefill, marked = _read_turns(body["messages"])
     tools = body.get("tools") or ()
@@ -113,6 +116,8 @@ def _read_text(content: Any, path: str) -> tuple[str, bool]:
                 raise BodyError(f"{path}.{i}.text.text: Field required")
             if not block["text"]:
                 raise BodyError("messages: text content blocks must be non-empty")
+            if not block["text"].strip():
+                raise BodyError("messages: text content blocks must contain non-whitespace text")
             texts.append(block["text"])
         marked = marked or "cache_control" in block
     return "\n".join(texts), marked

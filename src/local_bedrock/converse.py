@@ -61,13 +61,13 @@ def _read_text(content: Iterable[Mapping[str, Any]], position: int) -> str:
             f"The content field in the Message object at messages.{position} is empty. "
             "Add a ContentBlock object to the content field and try again."
         )
-    texts = [block["text"] for block in blocks if "text" in block]
-    if any(not text.strip() for text in texts):
-        raise BodyError(
-            f"The text field in the ContentBlock object at messages.{position}.content.0 is blank. "
-            "Add text to the text field, and try again."
-        )
-    return "\n".join(texts)
+    for i, block in enumerate(blocks):
+        if "text" in block and not block["text"].strip():
+            raise BodyError(
+                f"The text field in the ContentBlock object at messages.{position}.content.{i} is blank. "
+                "Add text to the text field, and try again."
+            )
+    return "\n".join(block["text"] for block in blocks if "text" in block)
 
 
 def _read_tool_choice(choice: Mapping[str, Any] | None) -> str | None:

@@ -126,6 +126,7 @@ class JobRunner:
         self._speed = speed
         self._now = now
         self._make_work = work
+        self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
 
@@ -143,13 +144,14 @@ class JobRunner:
 
     def set_status(self, job: Job, status: str, message: str | None = None) -> None:
         """Move a job to a status; a job that has ended stays as it is."""
-        if job.status in TERMINAL or (job.status == "Stopping" and status not in TERMINAL):
-            return
-        job.message = message
-        job.modified = self._now()
-        if status in TERMINAL:
-            job.ended = job.modified
-        job.status = status
+        with self._lock:  # a job that ends while someone stops it must not go back to Stopping
+            if job.status in TERMINAL or (job.status == "Stopping" and status not in TERMINAL):
+                return
+            job.message = message
+            job.modified = self._now()
+            if status in TERMINAL:
+                job.ended = job.modified
+            job.status = status
 
     def _run(self, job: Job) -> None:
         work = self._make_work()

@@ -70,7 +70,7 @@ class Journal:
         if not self.hooks:
             return None
         info = CallInfo(call.ordinal, call.operation, call.operation_ordinal, when, call.detail)
-        faults = [hook(info) for hook in self.hooks]
+        faults = [hook(info) for hook in list(self.hooks)]  # a copy: hooks come and go while calls run
         return next((fault for fault in faults if fault is not None), None)
 
     def charge_realtime(self, prompt: str) -> None:

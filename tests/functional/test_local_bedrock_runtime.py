@@ -121,6 +121,8 @@ def test_usage_is_counted_by_characters(local):
     ("body", "message"),
     [
         ({**messages_body(), "max_tokens": None}, "max_tokens: Field required"),
+        (messages_body(anthropic_version="2023-06-01"), "anthropic_version: Input should be 'bedrock-2023-05-31'"),
+        (messages_body(" \n"), "text content blocks must contain non-whitespace text"),
         (messages_body(surprise=1), "surprise: Extra inputs are not permitted"),
         (messages_body(temperature=1.5), "temperature: Input should be less than or equal to 1"),
         (messages_body(max_tokens="5"), "max_tokens: Input should be a valid integer"),
@@ -137,6 +139,8 @@ def test_usage_is_counted_by_characters(local):
     ],
     ids=[
         "required",
+        "version",
+        "blank",
         "extra",
         "range",
         "type",
