@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-SOURCES := src tests docs/examples
+SOURCES := src tests docs/examples tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-realtime test check format bench clean
+.PHONY: help demo demo-realtime test check format bench clean pyz image image-test constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,22 @@ check: $(VENV)/.dev ## lint, format, types and layers
 format: $(VENV)/.dev ## put the sources into the house format
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+pyz: | $(BIN)/python ## make dist/bedrock_batch_processing.pyz, the step as one file
+	$(BIN)/python tools/make_pyz.py dist/bedrock_batch_processing.pyz
+
+image: ## build the container image with a Docker engine
+	docker build --tag bedrock-batch-processing .
+
+image-test: $(VENV)/.dev ## build the image without a Docker engine and run the step in it (root, buildah, debootstrap)
+	$(BIN)/python tests/image/check_image.py
+
+constraints: ## renew constraints.txt, the versions in the image
+	$(PYTHON) -m venv --clear build/constraints
+	build/constraints/bin/python -m pip install --quiet --disable-pip-version-check -r src/requirements.txt
+	head -n 1 constraints.txt > build/constraints.txt
+	build/constraints/bin/python -m pip freeze >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
