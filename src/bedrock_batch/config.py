@@ -33,6 +33,7 @@ class Settings:
     inference_profile_arn: str
     inference_profile_required_models: tuple[str, ...]
     region_name: str
+    model_capabilities: Mapping[str, Any]
     api: Literal["auto", "invoke_model", "converse"]
     structured_output: Literal["auto", "prefill", "tool", "json_schema", "prompt"]
     max_tokens: int

@@ -1,113 +1,245 @@
 """What each model family on Amazon Bedrock accepts, as data.
 
-A model id is matched on the boundaries of its name: `claude-sonnet-5` is not `claude-sonnet-5-5`. Sources and dates of
-every row stand in `docs/models.md`; what a row says can be overridden by settings, and the service has the last word.
+Sources and dates of every row stand in `docs/models.md`. A setting may override a row, and the service has the last
+word: see `refusals`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
 Sampling = Literal["both", "either", "none"]
+Thinking = Literal["none", "budget", "any", "adaptive", "default", "always"]
 
 # Geographies and `global` as AWS prefixes them to a model id in an inference profile id.
 PROFILE_PREFIX = re.compile(r"^(?:us-gov|us|eu|apac|jp|au|ca|sa|me|af|in|kr|mx|global)\.(?=[a-z0-9]+\.)")
 _VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
+_OPAQUE = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?!foundation-model/|inference-profile/)")
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a family accepts in a request.
+    """What a family accepts in a request; None stands for what nobody is known to have proved or disproved.
 
-    `sampling`: `both` temperature and top_p, `either` of them, or `none`. `prefill`: a last message of the assistant.
-    `forced_tool`: tool choice `tool`. `json_schema`: native structured output. `max_output_tokens`: the most that
-    `max_tokens` may be, None where it is not known. `burndown`: how many tokens of quota one output token costs.
-    `profile_required`: the bare model id has no on-demand throughput.
+    An unproven member is never chosen by itself, but a setting that asks for it is followed.
     """
 
     family: str
     anthropic: bool = False
+    """The body is that of Anthropic Messages; every other family is asked through Converse."""
     sampling: Sampling = "both"
-    prefill: bool = False
-    forced_tool: bool = False
-    json_schema: bool = False
+    """`temperature` and `top_p` together, one of them at a time, or neither."""
+    prefill: bool | None = None
+    """A last message of the assistant, which the answer continues."""
+    forced_tool: bool | None = None
+    """Tool choice `tool`: the model must call the tool that is named."""
+    json_schema: bool | None = None
+    """The service's own structured output."""
+    thinking: Thinking = "none"
+    """`default` thinks unless told not to, `always` cannot be told not to: both within `max_tokens`."""
+    prompt_cache: bool | None = None
+    """Cache markers, in real time only."""
+    batch: bool | None = None
+    """Batch inference. It differs by region, so that only a creation tells where this says None."""
     profile_required: bool = False
+    """The bare id has no on-demand throughput: an inference profile leads to the model."""
+    national_profiles: bool = False
+    """In Asia the profiles are `jp`, `au` and `global`, not `apac`."""
     max_output_tokens: int | None = None
     burndown: float = 1.0
+    """How many tokens of quota one output token costs in real time."""
 
 
-def _claude(family: str, limit: int, **changes: object) -> Capabilities:
-    base = Capabilities(
-        family, anthropic=True, prefill=True, forced_tool=True, max_output_tokens=limit, profile_required=True
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]  # the table below names real fields only
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A row of the table: the names of its models, without provider profile, date and version.
+
+    A name that ends in `*` stands for all that begin so.
+    """
+
+    names: tuple[str, ...]
+    accepts: Capabilities
+    pattern: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = [re.escape(name).replace(r"\*", ".*") for name in self.names]
+        object.__setattr__(self, "pattern", re.compile("|".join(parts)))
 
 
-_NO_PREFILL = {"prefill": False}
-_MODERN = {"prefill": False, "sampling": "none", "burndown": 10.0}
+_CLAUDE_3 = Capabilities(
+    "claude-3", anthropic=True, prefill=True, forced_tool=True, json_schema=False, prompt_cache=False, batch=True,
+    max_output_tokens=4096,
+)  # fmt: skip
+_CLAUDE_4 = replace(
+    _CLAUDE_3, family="claude-4", thinking="budget", prompt_cache=True, profile_required=True,
+    max_output_tokens=64000, burndown=5.0,
+)  # fmt: skip
+_CLAUDE_45 = replace(_CLAUDE_4, family="claude-4-5", sampling="either", json_schema=True, national_profiles=True)
+_CLAUDE_46 = replace(_CLAUDE_45, family="claude-sonnet-4-6", prefill=False, thinking="any")
+_CLAUDE_47 = replace(
+    _CLAUDE_46, family="claude-opus-4-7", sampling="none", thinking="adaptive", json_schema=False, batch=None,
+    max_output_tokens=128000,
+)  # fmt: skip
+_CLAUDE_5 = replace(_CLAUDE_47, family="claude-sonnet-5", json_schema=True, thinking="default", burndown=10.0)
+_CLAUDE_55 = replace(_CLAUDE_5, family="claude-sonnet-5-5", json_schema=False, forced_tool=False, thinking="always")
+_NOVA = Capabilities(
+    "nova", prefill=True, forced_tool=True, prompt_cache=True, batch=True, max_output_tokens=10000
+)  # fmt: skip
+_OPEN = Capabilities("mistral", json_schema=True, prompt_cache=False, batch=True, max_output_tokens=8192)
 
-# Names are matched whole (up to date, version and context size); the first match wins.
-_BY_NAME: dict[str, Capabilities] = {
-    "anthropic.claude-3-haiku": _claude("claude-3", 4096, profile_required=False),
-    "anthropic.claude-3-sonnet": _claude("claude-3", 4096, profile_required=False),
-    "anthropic.claude-3-opus": _claude("claude-3", 4096, profile_required=False),
-    "anthropic.claude-3-5-haiku": _claude("claude-3-5", 8192, profile_required=False),
-    "anthropic.claude-3-5-sonnet": _claude("claude-3-5", 8192, profile_required=False),
-    "anthropic.claude-3-7-sonnet": _claude("claude-3-7", 64000, burndown=5.0),
-    "anthropic.claude-sonnet-4": _claude("claude-sonnet-4", 64000, burndown=5.0),
-    "anthropic.claude-opus-4": _claude("claude-opus-4", 32000, burndown=5.0),
-    "anthropic.claude-opus-4-1": _claude("claude-opus-4-1", 32000, sampling="either", burndown=5.0),
-    "anthropic.claude-haiku-4-5": _claude("claude-4-5", 64000, sampling="either", json_schema=True, burndown=5.0),
-    "anthropic.claude-sonnet-4-5": _claude("claude-4-5", 64000, sampling="either", json_schema=True, burndown=5.0),
-    "anthropic.claude-opus-4-5": _claude("claude-4-5", 64000, sampling="either", json_schema=True, burndown=5.0),
-    "anthropic.claude-sonnet-4-6": _claude(
-        "claude-4-6", 64000, sampling="either", json_schema=True, burndown=5.0, **_NO_PREFILL
+FAMILIES: tuple[Family, ...] = (
+    Family(("anthropic.claude-3-haiku", "anthropic.claude-3-sonnet", "anthropic.claude-3-opus"), _CLAUDE_3),
+    Family(
+        ("anthropic.claude-3-5-haiku", "anthropic.claude-3-5-sonnet"),
+        replace(_CLAUDE_3, family="claude-3-5", prompt_cache=None, max_output_tokens=8192),
     ),
-    "anthropic.claude-opus-4-6": _claude(
-        "claude-4-6", 128000, sampling="either", json_schema=True, burndown=5.0, **_NO_PREFILL
+    Family(("anthropic.claude-3-7-sonnet", "anthropic.claude-sonnet-4"), _CLAUDE_4),
+    Family(("anthropic.claude-opus-4",), replace(_CLAUDE_4, family="claude-opus-4", max_output_tokens=32000)),
+    Family(
+        ("anthropic.claude-opus-4-1",),
+        replace(_CLAUDE_4, family="claude-opus-4-1", sampling="either", max_output_tokens=32000),
     ),
-    "anthropic.claude-opus-4-7": _claude("claude-4-7", 128000, sampling="none", burndown=5.0, **_NO_PREFILL),
-    "anthropic.claude-opus-4-8": _claude("claude-4-8", 128000, sampling="none", burndown=15.0, **_NO_PREFILL),
-    "anthropic.claude-sonnet-5": _claude("claude-5", 128000, **_MODERN),
-    "anthropic.claude-opus-5": _claude("claude-5", 128000, **_MODERN),
-    "anthropic.claude-haiku-5-5": _claude("claude-5-5", 128000, **_MODERN),
-    "anthropic.claude-sonnet-5-5": _claude("claude-5-5", 128000, forced_tool=False, **_MODERN),
-    "anthropic.claude-opus-5-5": _claude("claude-5-5", 128000, forced_tool=False, **_MODERN),
-    "anthropic.claude-fable-5": _claude("claude-fable-5", 128000, forced_tool=False, **_MODERN),
-    "anthropic.claude-fable-5-1": _claude("claude-fable-5", 128000, forced_tool=False, **_MODERN),
-    "anthropic.claude-mythos-5-1": _claude("claude-mythos-5", 128000, forced_tool=False, **_MODERN),
-}
-
-# Whole families, by the beginning of the id; the first match wins. The last row is every other model.
-_BY_PREFIX: tuple[tuple[str, Capabilities], ...] = (
-    # A Claude that this table does not know is treated as the strictest that it does.
-    ("anthropic.", Capabilities("claude", anthropic=True, sampling="none", profile_required=True, burndown=10.0)),
-    ("amazon.nova-2", Capabilities("nova-2", forced_tool=True, max_output_tokens=64000)),
-    ("amazon.nova", Capabilities("nova", forced_tool=True, max_output_tokens=10000)),
-    ("meta.llama", Capabilities("llama", max_output_tokens=4096)),
-    ("mistral.", Capabilities("mistral", max_output_tokens=8192)),
-    ("deepseek.", Capabilities("deepseek", max_output_tokens=8192)),
-    ("openai.gpt-oss", Capabilities("gpt-oss", max_output_tokens=16384)),
-    ("qwen.", Capabilities("qwen", max_output_tokens=8192)),
-    ("", Capabilities("other")),
-)
+    Family(
+        ("anthropic.claude-haiku-4-5", "anthropic.claude-sonnet-4-5", "anthropic.claude-opus-4-5"),
+        _CLAUDE_45,
+    ),
+    Family(("anthropic.claude-sonnet-4-6",), _CLAUDE_46),
+    Family(
+        ("anthropic.claude-opus-4-6",),
+        replace(_CLAUDE_46, family="claude-opus-4-6", max_output_tokens=128000),
+    ),
+    Family(("anthropic.claude-opus-4-7",), _CLAUDE_47),
+    Family(
+        ("anthropic.claude-opus-4-8",),
+        replace(_CLAUDE_47, family="claude-opus-4-8", json_schema=None, burndown=15.0),
+    ),
+    Family(("anthropic.claude-sonnet-5",), _CLAUDE_5),
+    Family(("anthropic.claude-haiku-5-5",), replace(_CLAUDE_5, family="claude-haiku-5-5", json_schema=None)),
+    Family(("anthropic.claude-opus-5",), replace(_CLAUDE_5, family="claude-opus-5", json_schema=False, batch=True)),
+    Family(("anthropic.claude-sonnet-5-5",), _CLAUDE_55),
+    Family(("anthropic.claude-opus-5-5",), replace(_CLAUDE_55, family="claude-opus-5-5", json_schema=None)),
+    Family(
+        ("anthropic.claude-fable-5", "anthropic.claude-fable-5-1"),
+        replace(_CLAUDE_55, family="claude-fable-5"),
+    ),
+    Family(
+        ("anthropic.claude-mythos-5", "anthropic.claude-mythos-5-1"),
+        replace(_CLAUDE_55, family="claude-mythos-5", json_schema=None),
+    ),
+    # A Claude that this table does not know is asked for nothing that a known one has refused.
+    Family(
+        ("anthropic.*",),
+        Capabilities("claude", anthropic=True, sampling="none", profile_required=True, national_profiles=True,
+                     burndown=15.0),
+    ),
+    Family(("amazon.nova-micro", "amazon.nova-lite", "amazon.nova-pro"), _NOVA),
+    Family(("amazon.nova-premier",), replace(_NOVA, family="nova-premier", profile_required=True)),
+    Family(
+        ("amazon.nova-2-*",),
+        replace(_NOVA, family="nova-2", prefill=None, profile_required=True, max_output_tokens=64000),
+    ),
+    Family(
+        ("meta.llama4-*",),
+        Capabilities("llama-4", forced_tool=False, prompt_cache=False, batch=True, profile_required=True,
+                     max_output_tokens=8192),
+    ),
+    Family(
+        ("meta.llama*",),
+        Capabilities("llama-3", forced_tool=False, prompt_cache=False, batch=True, profile_required=True,
+                     max_output_tokens=4096),
+    ),
+    Family(
+        ("mistral.mistral-large-3-*",),
+        replace(_OPEN, family="mistral-large-3", max_output_tokens=32000),
+    ),
+    Family(("mistral.ministral-3-*",), replace(_OPEN, family="ministral-3")),
+    Family(("mistral.*",), replace(_OPEN, family="mistral", json_schema=None)),
+    Family(
+        ("deepseek.r1",),
+        Capabilities("deepseek-r1", forced_tool=False, json_schema=False, thinking="always", prompt_cache=False,
+                     profile_required=True, max_output_tokens=8192),
+    ),
+    Family(("deepseek.v3", "deepseek.v3.*"), replace(_OPEN, family="deepseek-v3")),
+    Family(
+        ("openai.gpt-oss-*",),
+        replace(_OPEN, family="gpt-oss", thinking="always", max_output_tokens=16384),
+    ),
+    Family(("qwen.qwen3-*",), replace(_OPEN, family="qwen-3")),
+)  # fmt: skip # a row reads better on a line of its own
+UNKNOWN = Capabilities("other")
+FAMILY_NAMES: tuple[str, ...] = (*(row.accepts.family for row in FAMILIES), UNKNOWN.family)
 
 
 def base_model_id(model_id: str) -> str:
     """Return the foundation model id inside an id, a profile id or an ARN of either.
 
-    An application inference profile's ARN hides its model: the profile's own id comes back.
+    An ARN that hides its model (see `hides_model`) gives the resource's own id.
     """
     tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
     return PROFILE_PREFIX.sub("", tail)
 
 
+def hides_model(model_id: str) -> bool:
+    """Whether an id is an ARN that does not say which model stands behind it, as an application profile's."""
+    return _OPAQUE.match(model_id) is not None
+
+
+def is_profile(model_id: str) -> bool:
+    """Whether an id is that of an inference profile, or any ARN but a foundation model's."""
+    tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
+    return PROFILE_PREFIX.match(tail) is not None or hides_model(model_id)
+
+
+@lru_cache(maxsize=256)
 def capabilities_of(model_id: str) -> Capabilities:
-    """Return what the model named by an id, profile id or ARN accepts."""
-    name = base_model_id(model_id)
-    bare = _VERSION.sub("", name)
-    if bare in _BY_NAME:
-        return _BY_NAME[bare]
-    return next(capabilities for prefix, capabilities in _BY_PREFIX if name.startswith(prefix))
+    """Return what the model named by an id, profile id or ARN accepts; names are matched whole.
+
+    `claude-sonnet-5` is not `claude-sonnet-5-5`: only a date, a version and a context size may follow a name.
+    """
+    if hides_model(model_id):
+        return UNKNOWN
+    name = _VERSION.sub("", base_model_id(model_id))
+    return next((row.accepts for row in FAMILIES if row.pattern.fullmatch(name)), UNKNOWN)
+
+
+def parse_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a user says about a model, by members of `Capabilities`; ValueError for what makes no sense.
+
+    `family` names the row that stands for the model; the other keys change single members of it.
+    """
+    kinds = {each.name: str(each.type) for each in fields(Capabilities)}
+    for name, value in given.items():
+        if not _accepts(kinds.get(name), value):
+            raise ValueError
+    return dict(given)
+
+
+def _accepts(kind: str | None, value: Any) -> bool:
+    match kind:
+        case "str":
+            return value in FAMILY_NAMES
+        case "bool":
+            return isinstance(value, bool)
+        case "bool | None":
+            return value is None or isinstance(value, bool)
+        case "Sampling":
+            return value in get_args(Sampling)
+        case "Thinking":
+            return value in get_args(Thinking)
+        case "int | None":
+            return value is None or (type(value) is int and value > 0)
+        case "float":
+            return type(value) in (int, float) and 0 < value < 1000
+        case _:
+            return False
+
+
+def with_overrides(able: Capabilities, overrides: Mapping[str, Any]) -> Capabilities:
+    """Return capabilities as a user describes them: see `parse_overrides`."""
+    named = overrides.get("family")
+    base = next((row.accepts for row in FAMILIES if row.accepts.family == named), UNKNOWN) if named else able
+    return replace(base, **{name: value for name, value in overrides.items() if name != "family"})

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bedrock_batch.families import parse_overrides
+
 Kind = Literal["string", "integer", "number", "boolean", "json", "enum"]
 
 MAX_S3_PATH = 800  # AWS's limit for an S3 URI is 1,024 characters; the rest is for the run's own keys
@@ -147,6 +149,12 @@ def _parse_tags(value: str) -> tuple[tuple[str, str], ...]:
     return tuple(parsed.items())
 
 
+def _parse_capabilities(value: str) -> Mapping[str, Any]:
+    parsed = _load_json(value or "{}")
+    _require(isinstance(parsed, dict))
+    return parse_overrides(parsed)
+
+
 def _parse_prices(value: str) -> Mapping[str, Mapping[str, float]]:
     parsed = _load_json(value or "{}")
     _require(isinstance(parsed, dict) and all(_is_price(entry) for entry in parsed.values()))
@@ -187,6 +195,12 @@ PRICES = Form(
     'a JSON object in USD per million tokens, such as {"MODEL": {"input": 3, "output": 15, "batch_input": 1.5, '
     '"batch_output": 7.5}}; the batch prices may be left out',
     _parse_prices,
+)
+CAPABILITIES = Form(
+    "json",
+    'a JSON object such as {"family": "claude-4-5", "json_schema": false}: the name of a family and members to change, '
+    "as docs/models.md lists them",
+    _parse_capabilities,
 )
 COLUMN_PREFIX = Form("string", f"1 to {MAX_COLUMN_PREFIX} printable characters", _parse_column_prefix, is_prose=True)
 S3_PATH = Form(

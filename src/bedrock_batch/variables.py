@@ -73,6 +73,10 @@ VARIABLES: tuple[Variable, ...] = (
         "The region of the Bedrock API. Where it is not set, AWS_REGION counts.",
     ),
     Variable(
+        "BEDROCK_MODEL_CAPABILITIES", "model_capabilities", "{}", values.CAPABILITIES, MODEL,
+        "What the primary model accepts, where the table of families does not know it or is not right.",
+    ),
+    Variable(
         "BEDROCK_API", "api", "auto", values.choice("auto", "invoke_model", "converse"), MODEL,
         "How the model is called: invoke_model (the Anthropic Messages body), converse (any model family), "
         "auto (by model).",
