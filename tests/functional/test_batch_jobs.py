@@ -108,8 +108,8 @@ def test_no_job_is_created_below_the_minimum(make_world, reference):
     """AWS would take the job, fail it minutes later, and the rows would have waited for nothing."""
     world = make_world(BEDROCK_MIN_RECORDS_PER_JOB="15", BEDROCK_MAX_RECORDS_PER_JOB="19")
     run = world.answer()
-    assert [len(sent_ids(world, job)) for job in world.local.jobs] == [19] * 6
-    assert run.salvaged == {"not_batchable": 6}
+    assert [len(sent_ids(world, job)) for job in world.local.jobs] == [19] * 3
+    assert run.salvaged == {"not_batchable": 3}
     check_complete(run, reference)
     check_paid_once(run)
 
@@ -119,8 +119,8 @@ def test_every_job_has_its_own_name_key_and_token(make_world):
     world = make_world()
     world.answer()
     jobs = world.local.jobs
-    assert len({job.name for job in jobs}) == len({input_uri(job) for job in jobs}) == 6
-    assert len({job.request["clientRequestToken"] for job in jobs}) == 6
+    assert len({job.name for job in jobs}) == len({input_uri(job) for job in jobs}) == 3
+    assert len({job.request["clientRequestToken"] for job in jobs}) == 3
     assert all(validate_job_name(job.name) and job.name.startswith("cursus-bedrock-batch-") for job in jobs)
     assert all(validate_s3_uri(input_uri(job)) and input_uri(job).endswith(".jsonl") for job in jobs)
 
@@ -178,7 +178,7 @@ def test_converse_model_is_answered_by_batch_with_null_members_in_its_output(mak
 
 def test_never_more_jobs_in_flight_than_the_setting(make_world, reference):
     """The account's quota would be taken from everybody else's jobs."""
-    world = make_world(BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")
+    world = make_world(BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2", BEDROCK_MAX_RECORDS_PER_JOB="10")
     in_flight = []
 
     def count(call):
@@ -195,7 +195,7 @@ def test_never_more_jobs_in_flight_than_the_setting(make_world, reference):
 def test_next_job_is_created_as_one_ends(make_world, reference):
     """One slow job would hold up all jobs that wait for a free place."""
     slow = JobFault(ordinals=(1,), phases=Phases(in_progress=2.5))
-    world = make_world(small(jobs=(slow,)), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")
+    world = make_world(small(jobs=(slow,)), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2", BEDROCK_MAX_RECORDS_PER_JOB="15")
     run = world.answer()
     first, *others = world.local.jobs
     assert max(job.submitted for job in others) < first.ended

@@ -142,13 +142,19 @@ _LOST = frozenset({ErrorKind.CONFLICT, ErrorKind.TRANSIENT, ErrorKind.TIMEOUT, E
 
 
 def _recover(client: BedrockClient, request: JobRequest, error: AwsError) -> str | None:
-    """Return the ARN of the job that this very request made, where `error` leaves open whether it did."""
+    """Return the ARN of the job that this very request made, where `error` leaves open whether it did.
+
+    A listing that fails leaves it open still. Then a creation that can be repeated is; a conflict of names is not
+    taken for a refusal, since the job may be ours and its records be paid for: the listing's error is raised.
+    """
     if error.kind not in _LOST:
         return None
     try:
         found = find_job(client, request.name)
-    except AwsError:
-        return None  # the caller sees the first error, and asks again
+    except AwsError as failure:
+        if error.kind in WAIT_KINDS:
+            return None
+        raise (failure if failure.kind in WAIT_KINDS else hopeless_error(failure)) from error
     return found.arn if found is not None and _is_made_by(found, request) else None
 
 

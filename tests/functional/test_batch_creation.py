@@ -1,0 +1,211 @@
+"""Creating jobs when the service has no room, answers badly, or refuses: what a run waits for and what it gives up."""
+
+from __future__ import annotations
+
+import pytest
+from batch_runs import check_complete, check_paid_once, small
+
+from bedrock_batch.errors import RunError
+from local_bedrock import CallFault
+
+CREATE = "CreateModelInvocationJob"
+LIST = "ListModelInvocationJobs"
+IN_USE = "The provided job name is currently in use"
+
+
+def creations(world):
+    """Every call that asked for a job: the job's name and the error that answered it."""
+    return [(call.detail.get("jobName"), call.error) for call in world.local.calls if call.operation == CREATE]
+
+
+def test_quota_at_creation_is_waited_for(make_world, reference):
+    """Full quota would send a whole job's records to real time at twice the price, or end the run."""
+    world = make_world(small(quota_exceeded_creates=7))
+    run = world.answer()
+    assert [error for _, error in creations(world)].count("ServiceQuotaExceededException") == 7
+    assert run.logged("creation=delayed reason=quota_exceeded")
+    assert world.realtime_ids == set()
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_a_smaller_quota_than_the_setting_only_slows_the_run(make_world, reference):
+    """A user whose account has less room than the default of 20 would lose the jobs over it."""
+    world = make_world(small(max_concurrent_jobs=1))
+    run = world.answer()
+    assert world.realtime_ids == set()
+    assert len(world.local.jobs) == 3
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        CallFault(CREATE, calls=(1, 2, 4, 5, 6)),
+        CallFault(CREATE, calls=(1, 3), retry_after=120.0),
+        CallFault(CREATE, calls=(1, 2, 5), code="InternalServerException", message="internal"),
+        CallFault(CREATE, calls=(1, 2, 5), code="ServiceUnavailableException", message="unavailable"),
+        CallFault(CREATE, calls=(1, 2, 5), drop=True),
+    ],
+    ids=["throttled", "throttled with a time", "internal error", "unavailable", "connection lost before"],
+)
+def test_creation_is_tried_again_after_failures_that_pass(make_world, reference, fault):
+    """One busy moment of the control plane would cost a job, and its records twice the price."""
+    world = make_world(small(calls=(fault,)))
+    run = world.answer()
+    assert sum(error is not None for _, error in creations(world)) == len(fault.calls)
+    assert world.realtime_ids == set()
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_lost_create_response_is_recovered_by_listing(make_world, reference):
+    """A job that was made although its response was lost would run on unseen, and its records be paid twice."""
+    world = make_world(small(calls=(CallFault(CREATE, calls=(1, 3), drop=True, when="after"),)))
+    run = world.answer()
+    assert world.local.count(LIST) >= 2
+    assert len(world.local.jobs) == 3
+    assert [job["status"] for job in run.jobs] == ["Completed"] * 3
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_lost_create_response_is_recovered_when_listing_is_throttled_too(make_world, reference):
+    """The same double payment, in the minute in which the whole control plane is busy."""
+    faults = (CallFault(CREATE, calls=(1,), drop=True, when="after"), CallFault(LIST, calls=(1, 2)))
+    world = make_world(small(calls=faults))
+    run = world.answer()
+    assert len(world.local.jobs) == 3
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_name_in_use_by_our_own_job_is_taken_over_when_listing_is_throttled(make_world, reference):
+    """A conflict over our own lost job would be taken for somebody else's, and its records be paid twice."""
+    conflict = CallFault(
+        CREATE, calls=(2,), code="ConflictException", message="The provided job name is currently in use"
+    )
+    faults = (CallFault(CREATE, calls=(1,), drop=True, when="after"), conflict, CallFault(LIST, calls=(1, 2)))
+    world = make_world(small(calls=faults))
+    run = world.answer()
+    assert len(world.local.jobs) == 3
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+@pytest.mark.parametrize("code", ["ConflictException", "ValidationException"])
+def test_name_in_use_by_our_own_job_is_taken_over(make_world, reference, code):
+    """AWS reports our own lost job as a conflict of names: failing there would pay for its records twice."""
+    fault = CallFault(CREATE, calls=(1, 2), code=code, message=IN_USE, when="after")
+    world = make_world(small(calls=(fault,)))
+    run = world.answer()
+    assert len(world.local.jobs) == 3
+    assert [job["status"] for job in run.jobs] == ["Completed"] * 3
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_name_in_use_by_a_foreign_job_costs_only_that_job(make_world, reference):
+    """Somebody else's job would be read as ours, or its name would end the run."""
+    fault = CallFault(CREATE, calls=(1,), code="ConflictException", message=IN_USE)
+    world = make_world(small(calls=(fault,)))
+    run = world.answer()
+    (refused,) = [job for job in run.jobs if job["status"] == "NotCreated"]
+    assert "currently in use" in refused["message"]
+    assert run.salvaged == {"not_submitted": 20}
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_one_refused_job_leaves_the_others_alone(make_world, reference):
+    """One validation error would throw the other jobs away."""
+    fault = CallFault(CREATE, calls=(3,), code="ValidationException", message="The request is not valid.")
+    world = make_world(small(calls=(fault,)))
+    run = world.answer()
+    assert [job["status"] for job in run.jobs].count("Completed") == 2
+    assert run.salvaged == {"not_submitted": 20}
+    assert len(world.realtime_ids) == 20
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_account_without_batch_is_told_so_and_answered_in_real_time(make_world, reference):
+    """A new account would wait for nothing, or see one error for each of its jobs and no word of what to do."""
+    world = make_world(small(entitled=False))
+    run = world.answer()
+    assert world.local.count(CREATE) == 1, "what is refused once is refused always"
+    assert run.logged("batch=unavailable")
+    assert any("AWS Support" in (job["message"] or "") for job in run.jobs)
+    assert run.salvaged == {"not_submitted": 60}
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_model_without_batch_is_told_so_and_answered_in_real_time(make_world, reference):
+    """A user would not learn that the model, and not the data, is the reason."""
+    world = make_world(small(not_batchable=("anthropic.claude-sonnet-4-20250514-v1:0",)))
+    run = world.answer()
+    assert world.local.count(CREATE) == 1
+    assert any("Batch inference is not supported for model" in (job["message"] or "") for job in run.jobs)
+    assert any("BEDROCK_BATCH_MODE=realtime" in (job["message"] or "") for job in run.jobs)
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_role_that_bedrock_cannot_assume_is_told_so_once(make_world, reference):
+    """Every job of the run would be uploaded and refused, one after the other."""
+    message = "The provided role cannot be assumed by Amazon Bedrock"
+    world = make_world(small(calls=(CallFault(CREATE, code="ValidationException", message=message),)))
+    run = world.answer()
+    assert world.local.count(CREATE) == 1
+    assert any("BEDROCK_BATCH_ROLE_ARN" in (job["message"] or "") for job in run.jobs)
+    check_complete(run, reference)
+
+
+def test_denied_pass_role_names_the_statement_to_add(make_world, reference):
+    """A user would search the policies for hours; the two principals of batch are the commonest trap."""
+    message = (
+        "User: arn:aws:sts::123456789012:assumed-role/step/x is not authorized to perform: iam:PassRole on resource: "
+        "arn:aws:iam::123456789012:role/batch because no identity-based policy allows the iam:PassRole action"
+    )
+    fault = CallFault(CREATE, code="AccessDeniedException", message=message)
+    world = make_world(small(calls=(fault,)))
+    run = world.answer()
+    assert world.local.count(CREATE) == 1
+    assert any('"Action": "iam:PassRole"' in (job["message"] or "") for job in run.jobs)
+    check_complete(run, reference)
+
+
+def test_expired_credentials_end_the_run(make_world):
+    """A run without credentials would go on to fail every row in real time."""
+    message = "The security token included in the request is expired"
+    world = make_world(small(calls=(CallFault(CREATE, code="ExpiredTokenException", message=message),)))
+    run = world.run()
+    assert isinstance(run.error, RunError)
+    assert "expired" in str(run.error)
+    assert world.realtime_ids == set()
+
+
+def test_upload_that_fails_costs_only_its_own_job(make_world, reference):
+    """A denied or failing write of one file would lose the run."""
+    denied = []
+
+    def deny(call):
+        if (
+            call.when == "before"
+            and call.operation == "S3.PutObject"
+            and call.detail["key"].endswith("job-00002.jsonl")
+        ):
+            denied.append(call)
+            return CallFault("S3.PutObject", code="InternalError", message="We encountered an internal error.")
+        return None
+
+    world = make_world()
+    world.local.on_call(deny)
+    run = world.answer()
+    assert len(denied) > 1, "a failure that can pass is tried again"
+    assert run.salvaged == {"not_submitted": 20}
+    assert len(world.local.jobs) == 2
+    check_complete(run, reference)
+    check_paid_once(run)
