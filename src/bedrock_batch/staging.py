@@ -128,7 +128,7 @@ class _Spool:
     def close(self) -> None:
         """Remove the file that was opened for a next job which never came."""
         self._file.close()
-        self._path.unlink()
+        self._path.unlink(missing_ok=True)
 
     def append(self, number: int, line: bytes, check: int) -> None:
         self._next_number = number + 1
