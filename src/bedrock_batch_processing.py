@@ -7,6 +7,7 @@ once; everything else loads when it is needed.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -175,10 +176,18 @@ def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 def _explain(error: Exception) -> str:
     """Return an error as one line for each problem; an error that nobody expected is a defect and says so."""
     if hasattr(error, "exit_code"):
         return "\n".join(getattr(error, "problems", None) or [str(error)])
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return (
+            f"the disk is full ({error.strerror}: {error.filename or 'a work file'}): give the job a larger volume "
+            "(VolumeSizeInGB) and start the step again with the same inputs"
+        )
     logging.getLogger("bedrock_batch").exception("unexpected error")
     return f"unexpected {type(error).__name__}: the log has the details; please report it"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import multiprocessing
 import os
+import resource
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -122,6 +125,16 @@ def kill(process: BaseProcess) -> None:
     process.join()
 
 
+def _damage_machine(settings: Mapping[str, str]) -> None:
+    """Give this process a disk that is full at so many bytes a file, or a clock that jumps back a day each time."""
+    if "TEST_FILE_BYTES" in settings:
+        limit = int(settings["TEST_FILE_BYTES"])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if "TEST_CLOCK_JUMPS" in settings:
+        real, days = time.time, itertools.cycle((0, -1, 1))
+        time.time = lambda: real() + 86400 * next(days)
+
+
 def _run(root: str, settings: dict[str, str]) -> None:
     import bedrock_batch_processing
 
@@ -129,4 +142,5 @@ def _run(root: str, settings: dict[str, str]) -> None:
     os.dup2(descriptor, 2)
     os.environ.clear()
     os.environ.update(settings)
+    _damage_machine(settings)
     sys.exit(bedrock_batch_processing.run(["--job_type", "training", "--processing-dir", root]))
