@@ -19,7 +19,7 @@ from bedrock_batch.jsonl import JobLimits
 from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.processor import BedrockProcessor
-from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError
+from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError, Source
 from bedrock_batch.results import JobResults, SentRecords, read_results
 from bedrock_batch.staging import StagedJob, read_records, stage_jobs
 
@@ -60,7 +60,8 @@ class BedrockBatchProcessor(BedrockProcessor):
         staged = stage_jobs(records, self.model_input, limits, run.folder, earlier_stops)
         unanswered = 0
         jobs = Background(
-            lambda stop: JobRunner(settings, self.context, self.model_input, run, stop).run(staged), "jobs"
+            lambda stop: JobRunner(settings, self.context, self.model_input, run, stop, self.spending).run(staged),
+            "jobs",
         )
         for job in jobs:
             block = self._block(job, run)
@@ -69,6 +70,7 @@ class BedrockBatchProcessor(BedrockProcessor):
             _remove_files(job)
         if unanswered and settings.batch_fallback == "fail":
             raise RunError(
+            self.spending.release(len(job.staged.numbers) if job.state else 0)
                 f"{unanswered} of {run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of "
                 "the others stay in the jobs' output folders"
             )
@@ -76,6 +78,10 @@ class BedrockBatchProcessor(BedrockProcessor):
     def check_mode(self, count: int) -> None:
         """Raise ConfigurationError where batch is asked for, impossible for `count` rows, and must not be replaced."""
         decision = decide_mode(self.settings, count)
+    def expected_source(self, count: int) -> Source:
+        """Return how most of `count` records will be asked."""
+        return "batch" if decide_mode(self.settings, count).use_batch else "realtime"
+
         if self.settings.batch_mode == "batch" and self.settings.batch_fallback == "fail" and not decision.use_batch:
             raise ConfigurationError(
                 [f"BEDROCK_BATCH_MODE=batch is not possible: {reason}" for reason in decision.reasons]
@@ -135,7 +141,7 @@ class BedrockBatchProcessor(BedrockProcessor):
         if self.settings.batch_fallback != "realtime":
             return
         causes = {n: o.kind for n, o in outputs.items() if isinstance(o, RecordError) and o.retryable}
-        if not causes:
+        if not causes or self.spending.refusal():
             return
         self.context.log.warning(
             "realtime=%d records that batch did not answer: %s", len(causes), _counts(causes.values())

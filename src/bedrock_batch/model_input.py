@@ -37,6 +37,7 @@ class ModelInput:
     notes: tuple[str, ...] = ()
 
     @property
+    max_tokens: int = 0
     def prefilled(self) -> bool:
         return self.structure == "prefill"
 
@@ -94,7 +95,7 @@ def build_model_input(
     else:
         body = _converse_body(system_prompt, sampling, max_tokens, rung, schema)
     head, tail = json.dumps(body, ensure_ascii=True, separators=(",", ":")).split(json.dumps(_PROMPT_MARK))
-    return ModelInput(model_id, api, rung, head, tail, tuple(notes))
+    return ModelInput(model_id, api, rung, head, tail, tuple(notes), max_tokens)
 
 
 def choose_api(settings: Settings, able: Capabilities) -> Api:

@@ -19,13 +19,15 @@ from typing_extensions import Self
 
 from bedrock_batch.config import Settings, settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients, make_storage
-from bedrock_batch.errors import RunError
+from bedrock_batch.errors import ConfigurationError, RunError
+from bedrock_batch.estimate import Estimate, PromptMeter, estimate_run
 from bedrock_batch.families import capabilities_of
 from bedrock_batch.ledger.book import open_ledger, tell_of_new_run
 from bedrock_batch.ledger.identity import new_run_id, run_id_of
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.ledger.store import LedgerStore, LocalLedgerStore, S3LedgerStore
 from bedrock_batch.model_input import ModelInput, build_model_input, effective_model_id
+from bedrock_batch.prices import PriceBook
 from bedrock_batch.prompts import text_column
 from bedrock_batch.realtime import RealTimeModel
 from bedrock_batch.records import (
@@ -35,9 +37,11 @@ from bedrock_batch.records import (
     Outcome,
     OutputBlock,
     RecordError,
+    Source,
 )
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
+from bedrock_batch.spending import Spending, format_usd
 from bedrock_batch.templates import response_schema_of, template_of
 from bedrock_batch.text import digest
 
@@ -80,7 +84,11 @@ class BedrockProcessor:
         self.columns = OutcomeColumns(self.schema, self.settings.output_column_prefix)
         self.effective_model_id = effective_model_id(self.settings)
         self.model_input = self._model_input(self.effective_model_id, self.settings.primary_model_id)
-        self.realtime = RealTimeModel(self.settings, self.context, self.model_input, self._fallback_input())
+        self.spending = Spending(self._price_book(), self.settings.max_cost_usd)
+        self.prompt_meter = PromptMeter()
+        self.realtime = RealTimeModel(
+            self.settings, self.context, self.model_input, self._fallback_input(), self.spending.refusal
+        )
 
     @property
     def response_model_class(self) -> type[BaseModel] | None:
@@ -112,12 +120,36 @@ class BedrockProcessor:
         number = 0
         for batch in source.batches():
             for prompt in self.template.render_rows(_text_columns(batch, self.template.placeholders), batch.num_rows):
+                self.prompt_meter.add(prompt)
                 yield ModelInvocationRecord(number, prompt)
                 number += 1
+
+    def finish(self, run: Run) -> None:
+        """Close a run whose outputs are written; one that stopped at its cost limit stays open for a later start."""
+        if self.spending.stopped is None:
+            run.ledger.finish()
+        else:
+            self.context.log.warning("run_id=%s stopped before its end: %s", run.ledger.run_id, self.spending.stopped)
+
+    def measure(self, source: RowSource) -> PromptMeter:
+        """Render every prompt of a source, ask nothing, and return their size."""
+        twin = copy(self)
+        twin.template, twin.prompt_meter = template_of(self.settings), PromptMeter()
+        for _ in twin.records(source):
+            pass
+        return twin.prompt_meter
+
+    def estimate(self, meter: PromptMeter) -> Estimate:
+        """Return what a run over prompts of that size takes."""
+        schema = self.schema.wire_schema() if self.schema else None
+        return estimate_run(meter, self.model_input, schema, self.model_input.max_tokens)
 
     @contextmanager
     def begin(self, source: RowSource) -> Iterator[Run]:
         """The run over a source, begun or continued from its ledger, until the end of the block."""
+        self.spending.reset()
+        self.prompt_meter = PromptMeter()
+        self._check_cost(source)
         context, parts = self.context, self._identity(source)
         run_id = run_id_of(parts) if self.settings.batch_resume else new_run_id(parts)
         with self._work_folder() as folder:
@@ -152,15 +184,21 @@ class BedrockProcessor:
 
     def _outcomes(self, block: OutputBlock, run: Run) -> list[Outcome]:
         """Return what came of a block's rows; answers that did not validate are asked for again where that is set."""
-        outcomes = [self.parser.parse(output) for output in block.outputs]
+        outcomes = [self._outcome(output) for output in block.outputs]
         for attempt in range(1, self.settings.validation_retries + 1):
             again = [block.start + i for i, outcome in enumerate(outcomes) if _is_worth_asking_again(outcome)]
             if not again:
                 break
             for output in self.realtime.ask_each(block.records(again), run.ledger.journal, f"validation-{attempt}"):
                 index = output.number - block.start
-                outcomes[index] = _better(outcomes[index], self.parser.parse(_salvaged(output, "validation")))
+                outcomes[index] = _better(outcomes[index], self._outcome(_salvaged(output, "validation")))
         return outcomes
+
+    def _outcome(self, output: ModelInvocationOutput) -> Outcome:
+        """Return what came of an output, its tokens counted as spent."""
+        outcome = self.parser.parse(output)
+        self.spending.add(outcome)
+        return outcome
 
     def process_batch(
         self,
@@ -178,7 +216,7 @@ class BedrockProcessor:
         source = _TableSource(table)
         with processor.begin(source) as run:
             answers = SegmentCursor(processor.answer(source, run)).take(table.num_rows)
-            run.ledger.finish()
+            self.finish(run)
             return append_columns(df, self.public_columns(answers))
 
     def process_single_case(self, row_data: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,6 +236,39 @@ class BedrockProcessor:
     def public_columns(self, answers: pa.Table) -> pa.Table:
         """Return the columns that the output files hold, under their names there."""
         return self.columns.public(answers, metadata=self.settings.output_metadata)
+
+    def expected_source(self, count: int) -> Source:  # noqa: ARG002 - a subclass decides by it
+        """Return how most of `count` records will be asked."""
+        return "realtime"
+
+    def _check_cost(self, source: RowSource) -> None:
+        """Raise ConfigurationError where a run is estimated to cost more than it may."""
+        limit, price = self.settings.max_cost_usd, self.spending.book.find(self.effective_model_id)
+        if limit is None or price is None:
+            return
+        estimate = self.estimate(self.measure(source))
+        kinds: tuple[Source, ...] = ("batch", "realtime")
+        costs = {kind: estimate.cost(price, kind) for kind in kinds}
+        cost = costs[self.expected_source(source.count)]
+        if cost.likely > limit:
+            raise ConfigurationError(
+                f"the run is estimated to cost {format_usd(cost.likely)} ({format_usd(cost.low)} to "
+                f"{format_usd(cost.high)}) for {source.count} records, which is above BEDROCK_MAX_COST_USD={limit:g}: "
+                "raise it, or see with --plan what the cost is made of"
+            )
+        self.spending.expect(source.count, {kind: cost.likely for kind, cost in costs.items()})
+
+    def _price_book(self) -> PriceBook:
+        """Return the prices of a run; ConfigurationError where a limit is set and cannot be kept without a price."""
+        settings = self.settings
+        book = PriceBook(settings.prices, {self.effective_model_id: settings.primary_model_id})
+        models = [model for model in (self.effective_model_id, settings.fallback_model_id) if model]
+        if settings.max_cost_usd is not None and (unknown := [model for model in models if book.find(model) is None]):
+            raise ConfigurationError(
+                f"BEDROCK_MAX_COST_USD is set, but no price is known for {' and '.join(unknown)}: give it in "
+                "BEDROCK_PRICES, or unset BEDROCK_MAX_COST_USD"
+            )
+        return book
 
     def _with(self, **changes: Any) -> Self:
         """Return a processor that shares everything with this one but some settings."""

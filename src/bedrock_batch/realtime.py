@@ -29,12 +29,18 @@ class RealTimeModel:
     """The primary model and its fallback, asked record by record; safe to use from many threads."""
 
     def __init__(
-        self, settings: Settings, context: RunContext, primary: ModelInput, fallback: ModelInput | None = None
+        self,
+        settings: Settings,
+        context: RunContext,
+        primary: ModelInput,
+        fallback: ModelInput | None = None,
+        refusal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._context = context
         self._primary = primary
         self._fallback = fallback
+        self._refusal = refusal
         self._primary_refused = threading.Event()
         self.limiter = RateLimiter(
             settings.rate_limit_per_second,
@@ -50,6 +56,8 @@ class RealTimeModel:
         known = journal.find(record.number, purpose)
         if known is not None:
             return known
+        if reason := self._refusal():  # not kept: a later start with a higher limit asks
+            return RecordError(record.number, "cost_limit", f"not asked: {reason}", "realtime", attempts=0)
         output = self.ask(record)
         journal.keep(output, purpose)
         return output

@@ -25,6 +25,7 @@ UNANSWERED = {
     "expired": "the batch job expired before it answered this record",
     "stopped": "the batch job was stopped before it answered this record",
     "out_of_time": "the batch job ran out of time before it answered this record",
+    "cost_limit": "not asked: BEDROCK_MAX_COST_USD is reached",
     "not_submitted": "the batch job for this record could not be created",
 }
 

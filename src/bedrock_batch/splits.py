@@ -159,7 +159,7 @@ def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> Ru
     with processor.begin(source) as run:
         store = processor.answer(source, run)
         results = write_splits(splits, store, processor)
-        run.ledger.finish()
+        processor.finish(run)
         return RunResult(run.ledger.run_id, run.ledger.where, results)
 
 

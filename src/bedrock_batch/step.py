@@ -21,6 +21,7 @@ from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.schema import load_validation_schema
+from bedrock_batch.records import Source
 from bedrock_batch.splits import RunResult, Split, check_columns, find_splits, open_split, process_splits
 from bedrock_batch.summary import SCHEMA_VERSION, Figures, write_summary
 
@@ -95,6 +96,7 @@ def process_split_directory(
     split_input_path: str | Path,
     split_output_path: str | Path,
     processor: BedrockBatchProcessor,
+    _check_cost(summary["cost"])
     config: Mapping[str, Any] | None = None,  # noqa: ARG001 - of the specification; the processor has its settings
     log: logging.Logger | None = None,
 ) -> dict[str, Any]:
@@ -226,6 +228,7 @@ def _versions() -> dict[str, str]:
             versions[name] = "unknown"
     return versions
 
+        "cost": _cost(processor),
 
 def _check_error_rate(settings: Settings, summary: Mapping[str, Any]) -> None:
     total, failed = summary["total_records"], summary["failed_records"]
@@ -234,3 +237,20 @@ def _check_error_rate(settings: Settings, summary: Mapping[str, Any]) -> None:
             f"{failed} of {total} records have no answer, which reaches BEDROCK_MAX_ERROR_RATE="
             f"{settings.max_error_rate:g}; the outputs are written, and the summary tells the reasons"
         )
+def _cost(processor: BedrockBatchProcessor) -> dict[str, Any]:
+    """Return what the run cost, and beside it what the same prompts were estimated to take."""
+    estimate = processor.estimate(processor.prompt_meter)
+    price = processor.spending.book.find(processor.effective_model_id)
+    kinds: tuple[Source, ...] = ("batch", "realtime")
+    usd = {kind: estimate.cost(price, kind).as_dict(4) for kind in kinds} if price else None
+    return {**processor.spending.as_dict(), "estimate": {**estimate.as_dict(), "usd": usd}}
+
+
+def _check_cost(cost: Mapping[str, Any]) -> None:
+    if cost["limit_reached"]:
+        raise RunError(
+            f"{cost['limit_reached']}: no further record was asked. The outputs are written; start the step again with "
+            "a higher limit to go on, without paying for an answered record twice"
+        )
+
+

@@ -273,12 +273,10 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "BEDROCK_MAX_COST_USD", "max_cost_usd", "", values.optional(values.ANY_ABOVE_ZERO), COST,
         "Refuse to start above this estimate, and stop submitting when the real cost reaches it.",
-        available=False,
     ),
     Variable(
         "BEDROCK_PRICES", "prices", "{}", values.PRICES, COST,
         "Prices that override the bundled table.",
-        available=False,
     ),
     Variable(
         "USE_SECURE_PYPI", "use_secure_pypi", "false", values.BOOLEAN, INSTALLATION,

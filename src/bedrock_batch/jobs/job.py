@@ -32,8 +32,9 @@ _UNANSWERED = {
 class Job:
     """What is known of a job: `problem` says why it was never created, `state` how it stands or ended.
 
-    `may_exist` says that an earlier start may have created the job without being able to note its ARN. `next_poll` and
-    `stop_at` are readings of the run's clock: when to look at it, and when to give it up.
+    `is_over_cost` says that it was not created because the run may not cost more. `may_exist` says that an earlier
+    start may have created the job without being able to note its ARN. `next_poll` and `stop_at` are readings of the
+    run's clock: when to look at it, and when to give it up.
     """
 
     staged: StagedJob
@@ -48,6 +49,7 @@ class Job:
     may_exist: bool = False
     stop_at: float = float("inf")
     stop_sent: bool = False
+    is_over_cost: bool = False
     result_paths: list[Path] = field(default_factory=list)
     manifest: Manifest | None = None
 
@@ -76,6 +78,8 @@ class Job:
     @property
     def unanswered(self) -> str:
         """The kind of failure of a record for which the job left no result."""
+        if self.is_over_cost:
+            return "cost_limit"
         return "not_submitted" if self.state is None else _UNANSWERED.get(self.state.status, "stopped")
 
 

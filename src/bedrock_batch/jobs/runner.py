@@ -18,6 +18,7 @@ from bedrock_batch.jobs.watch import JobWatch
 from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.model_input import ModelInput
+from bedrock_batch.spending import Spending
 from bedrock_batch.staging import StagedJob
 
 TRANSFERS_AT_ONCE = 2
@@ -34,13 +35,20 @@ class JobRunner:
     """
 
     def __init__(
-        self, settings: Settings, context: RunContext, model_input: ModelInput, run: Run, stop: StopFlag
+        self,
+        settings: Settings,
+        context: RunContext,
+        model_input: ModelInput,
+        run: Run,
+        stop: StopFlag,
+        spending: Spending,
     ) -> None:
         self._settings = settings
         self._context = context
         self._folder = run.folder
         self._ledger = run.ledger
         self._stop = stop
+        self._spending = spending
         self._storage = make_storage(settings, context)
         self._creator = JobCreator(settings, context, model_input, run.ledger.run_id)
         self._watch = JobWatch(settings, context)
@@ -86,13 +94,23 @@ class JobRunner:
         """Begin or continue with a job; one that cannot be sent is yielded at once."""
         job = self._creator.prepare(staged)
         known = self._ledger.job(staged.index)
-        if known is not None:
+        if self._is_over_cost(job, known):
+            yield job
+        elif known is not None:
             yield from self._continue(job, known)
         elif self._creator.closed or not staged.numbers:
             yield self._refuse(job, self._creator.closed or "no job of the minimum size can hold these records")
         else:
             self._ledger.put_job(job.entry("planned"))
             self._upload(job)
+
+    def _is_over_cost(self, job: Job, known: JobEntry | None) -> bool:
+        """Whether a job is not begun because of its cost; the ledger keeps it as it is, for a start with more."""
+        begun = known is not None and known.state not in ("planned", "uploaded")
+        if begun or not job.staged.numbers or (reason := self._spending.refusal()) is None:
+            return False
+        job.is_over_cost, job.problem = True, f"not asked: {reason}"
+        return True
 
     def _upload(self, job: Job) -> None:
         self._uploading[self._pool.submit(self._storage.upload_file, job.staged.path, job.input_uri)] = job
@@ -115,9 +133,11 @@ class JobRunner:
                 job.problem = known.message
                 yield job
             case "created":
+                self._spending.reserve(len(job.staged.numbers), force=True)
                 self._watch.begin(job)
                 self._active.append(job)
             case "ended" | "collected":
+                self._spending.reserve(len(job.staged.numbers), force=True)
                 job.state = ended_state(known)
                 self._fetch(job)
             case "planned" | "uploaded":
@@ -163,15 +183,30 @@ class JobRunner:
                 continue
             if len(self._active) >= self._settings.max_concurrent_batch_jobs or self._is_too_soon():
                 return
+            if not self._reserve(self._ready[0]):
+                yield self._ready.popleft()
+                continue
             if not self._creator.create(self._ready[0]):
+                self._spending.release(len(self._ready[0].staged.numbers))
                 return
             job = self._ready.popleft()
             if job.problem:
+                self._spending.release(len(job.staged.numbers))
                 yield self._refuse(job, job.problem)
             else:
                 self._ledger.put_job(job.entry("created"))
                 self._watch.begin(job)
                 self._active.append(job)
+
+    def _reserve(self, job: Job) -> bool:
+        """Set the expected cost of a job aside; where there is not enough left, note it on the job."""
+        if job.may_exist:  # perhaps it is paid for already
+            return self._spending.reserve(len(job.staged.numbers), force=True)
+        if self._spending.reserve(len(job.staged.numbers)):
+            return True
+        job.is_over_cost, job.problem = True, f"not asked: {self._spending.stopped}"
+        self._context.log.warning("job=%s creation=stopped: %s", job.name, self._spending.stopped)
+        return False
 
     def _is_too_soon(self) -> bool:
         return self._context.clock() < self._creator.not_before
