@@ -26,6 +26,9 @@ from bedrock_batch.staging import StagedJob, read_records, stage_jobs
 if TYPE_CHECKING:
     import pandas as pd
 
+# The counts of a job's results that are worth a warning.
+ODD_RESULTS = ("missing", "unknown", "repeated", "unreadable", "unverified")
+
 
 class BedrockBatchProcessor(BedrockProcessor):
     """Asks a model for every row by batch inference where that is possible and worth it, else in real time.
@@ -166,7 +169,7 @@ class BedrockBatchProcessor(BedrockProcessor):
             "manifest": manifest.model_dump(exclude_none=True) if manifest else None,
         }
         self.jobs.append(entry)
-        odd = {name: getattr(counts, name) for name in ("missing", "unknown", "repeated", "unreadable")}
+        odd = {name: getattr(counts, name) for name in ODD_RESULTS}
         if any(odd.values()):
             self.context.log.warning("job=%s results: %s", job.name, _counts(Counter(odd).elements()))
         if manifest and manifest.processed_record_count not in (None, counts.lines - counts.repeated - counts.unknown):

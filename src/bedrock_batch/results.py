@@ -32,13 +32,18 @@ UNANSWERED = {
 
 @dataclass(slots=True)
 class ResultCounts:
-    """What the lines of a job's result files were, and how many records had none (`missing`)."""
+    """What the lines of a job's result files were, and how many records had none (`missing`).
+
+    `unverified` are answers whose echo holds no prompt that could be compared with the one sent: they are kept, since
+    their record id is right and a change of the echo must not buy every answer again.
+    """
 
     lines: int = 0
     missing: int = 0
     unknown: int = 0
     repeated: int = 0
     unreadable: int = 0
+    unverified: int = 0
 
 
 @dataclass(slots=True)
@@ -89,8 +94,13 @@ def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:
     output = _unreadable(number) if parsed is None else _output(parsed, number, sent)
     known = results.outputs.get(number)
     counts.repeated += known is not None
+    counts.unverified += parsed is not None and _is_unverified(parsed)
     if known is None or (isinstance(known, RecordError) and isinstance(output, ModelAnswer)):
         results.outputs[number] = output
+
+
+def _is_unverified(line: OutputLine) -> bool:
+    return line.model_output is not None and line.model_input is not None and prompt_of(line.model_input) is None
 
 
 def _output(line: OutputLine, number: int, sent: SentRecords) -> ModelInvocationOutput:
