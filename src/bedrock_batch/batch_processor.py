@@ -70,21 +70,21 @@ class BedrockBatchProcessor(BedrockProcessor):
             block = self._block(job, run)
             unanswered += sum(isinstance(output, RecordError) for output in block.outputs)
             yield block
+            self.spending.release(len(job.staged.numbers) if job.state else 0)
             _remove_files(job)
         if unanswered and settings.batch_fallback == "fail":
             raise RunError(
-            self.spending.release(len(job.staged.numbers) if job.state else 0)
                 f"{unanswered} of {run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of "
                 "the others stay in the jobs' output folders"
             )
 
-    def check_mode(self, count: int) -> None:
-        """Raise ConfigurationError where batch is asked for, impossible for `count` rows, and must not be replaced."""
-        decision = decide_mode(self.settings, count)
     def expected_source(self, count: int) -> Source:
         """Return how most of `count` records will be asked."""
         return "batch" if decide_mode(self.settings, count).use_batch else "realtime"
 
+    def check_mode(self, count: int) -> None:
+        """Raise ConfigurationError where batch is asked for, impossible for `count` rows, and must not be replaced."""
+        decision = decide_mode(self.settings, count)
         if self.settings.batch_mode == "batch" and self.settings.batch_fallback == "fail" and not decision.use_batch:
             raise ConfigurationError(
                 [f"BEDROCK_BATCH_MODE=batch is not possible: {reason}" for reason in decision.reasons]

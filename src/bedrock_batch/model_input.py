@@ -35,9 +35,9 @@ class ModelInput:
     head: str
     tail: str
     notes: tuple[str, ...] = ()
+    max_tokens: int = 0
 
     @property
-    max_tokens: int = 0
     def prefilled(self) -> bool:
         return self.structure == "prefill"
 

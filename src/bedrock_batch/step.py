@@ -20,9 +20,17 @@ from bedrock_batch.container import read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.prompts import load_prompt_templates
-from bedrock_batch.schema import load_validation_schema
 from bedrock_batch.records import Source
-from bedrock_batch.splits import RunResult, Split, check_columns, find_splits, open_split, process_splits
+from bedrock_batch.schema import load_validation_schema
+from bedrock_batch.splits import (
+    TRAINING_SPLITS,
+    RunResult,
+    Split,
+    check_columns,
+    find_splits,
+    open_split,
+    process_splits,
+)
 from bedrock_batch.summary import SCHEMA_VERSION, Figures, write_summary
 
 T = TypeVar("T")
@@ -87,6 +95,7 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
     context.log.info("summary=%s records=%d failed=%d", path, summary["total_records"], summary["failed_records"])
+    _check_cost(summary["cost"])
     _check_error_rate(settings, summary)
     return summary
 
@@ -96,7 +105,6 @@ def process_split_directory(
     split_input_path: str | Path,
     split_output_path: str | Path,
     processor: BedrockBatchProcessor,
-    _check_cost(summary["cost"])
     config: Mapping[str, Any] | None = None,  # noqa: ARG001 - of the specification; the processor has its settings
     log: logging.Logger | None = None,
 ) -> dict[str, Any]:
@@ -208,6 +216,7 @@ def _summarize(
             "jobs": processor.jobs,
             "salvaged": run.salvage(),
         },
+        "cost": _cost(processor),
         "truncation_stats": asdict(processor.template.truncation),
         "splits_processed": [split.as_dict() for split in result.splits],
         "rate_limit": asdict(processor.realtime.limiter.snapshot()),
@@ -219,24 +228,6 @@ def _summarize(
     }
 
 
-def _versions() -> dict[str, str]:
-    versions = {"bedrock_batch": __version__, "python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a package may lie on the path without its metadata
-            versions[name] = "unknown"
-    return versions
-
-        "cost": _cost(processor),
-
-def _check_error_rate(settings: Settings, summary: Mapping[str, Any]) -> None:
-    total, failed = summary["total_records"], summary["failed_records"]
-    if total and failed and failed / total >= settings.max_error_rate:
-        raise RunError(
-            f"{failed} of {total} records have no answer, which reaches BEDROCK_MAX_ERROR_RATE="
-            f"{settings.max_error_rate:g}; the outputs are written, and the summary tells the reasons"
-        )
 def _cost(processor: BedrockBatchProcessor) -> dict[str, Any]:
     """Return what the run cost, and beside it what the same prompts were estimated to take."""
     estimate = processor.estimate(processor.prompt_meter)
