@@ -123,10 +123,11 @@ def is_sharded(opt_ml: str | Path, local_path: str = CONTAINER_PATHS["input_data
 
 def _place_of(entry: Any) -> tuple[PurePosixPath, str] | None:
     """Return where an entry of ProcessingInputs lies and how it is distributed."""
-    source = entry.get("S3Input") if isinstance(entry, Mapping) else None
-    if not isinstance(source, Mapping) or not isinstance(source.get("LocalPath"), str):
-        return None
-    return PurePosixPath(source["LocalPath"]), str(source.get("S3DataDistributionType") or "FullyReplicated")
+    for kind, key in (("S3Input", "S3DataDistributionType"), ("DatasetDefinition", "DataDistributionType")):
+        source = entry.get(kind) if isinstance(entry, Mapping) else None
+        if isinstance(source, Mapping) and isinstance(source.get("LocalPath"), str):
+            return PurePosixPath(source["LocalPath"]), str(source.get(key) or "FullyReplicated")
+    return None
 
 
 def _read_config(opt_ml: str | Path, name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from bedrock_batch.aws.clients import ClientFactory, make_session
 from bedrock_batch.aws.s3 import S3Storage
 from bedrock_batch.config import Settings
+from bedrock_batch.hosts import Host
 
 LOGGER_NAME = "bedrock_batch"
 
@@ -33,6 +34,7 @@ class RunContext:
     clients: ClientFactory
     state_folder: Path | None = None
     job_type: str = "frame"
+    host: Host = field(default_factory=Host)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], object] = time.sleep

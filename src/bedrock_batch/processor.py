@@ -159,7 +159,7 @@ class BedrockProcessor:
                 store, run_id=run_id, parts=parts, folder=folder, log=context.log, lease=lease, sleep=context.sleep
             ) as ledger:
                 context.log.info("run_id=%s model=%s ledger=%s", run_id, self.effective_model_id, ledger.where)
-                tell_of_new_run(store, run_id, parts, context.job_type, context.log)
+                tell_of_new_run(store, run_id, parts, f"{context.job_type}{context.host.suffix}", context.log)
                 yield Run(source.count, folder, ledger)
 
     def answer(self, source: RowSource, run: Run) -> SegmentStore:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bedrock_batch.errors import InputError
+from bedrock_batch.hosts import Host
 from bedrock_batch.processor import BedrockProcessor, join_columns
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.summary import Figures
 from bedrock_batch.tables.formats import FileFormat, find_data_files
 from bedrock_batch.tables.reader import open_table
-from bedrock_batch.tables.table_file import TableFile
+from bedrock_batch.tables.table_file import TableFile, TablePart
 from bedrock_batch.tables.writer import TableWriter
 from bedrock_batch.text import nearest
 
@@ -70,11 +72,12 @@ class SplitRows:
         return sum(split.count for split in self.splits)
 
     def fingerprint(self) -> str:
-        """Return a digest of split names, file names and file contents."""
+        """Return a digest of split names, file names, file contents and which rows of them are taken."""
         whole = hashlib.sha256()
         for split in self.splits:
             for file in split.files:
-                whole.update(json.dumps([split.name, file.path.name, _sha256(file.path)]).encode("ascii"))
+                described = [split.name, file.path.name, _sha256(file.path), *(file.part or ())]
+                whole.update(json.dumps(described).encode("ascii"))
         return whole.hexdigest()[:32]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -83,23 +86,47 @@ class SplitRows:
                 yield from file.batches()
 
 
-def find_splits(input_folder: Path, output_folder: Path, job_type: str, log: logging.Logger) -> tuple[Split, ...]:
+def find_splits(
+    input_folder: Path, output_folder: Path, job_type: str, log: logging.Logger, host: Host | None = None
+) -> tuple[Split, ...]:
     """Return the splits of a job type: train, val and test of `training` where they exist, else one data set.
 
-    Raises InputError, naming the folder and what it holds, where there is no data file.
+    Of several hosts each gets its share of them. Raises InputError, naming the folder and what it holds, where there is
+    no data file; a host for which SageMaker's sharding left none has no splits.
     """
+    host = host or Host()
     names = [name for name in TRAINING_SPLITS if job_type == "training" and (input_folder / name).is_dir()]
-    if not names:
-        return (open_split(job_type, input_folder, output_folder, log),)
     splits: list[Split] = []
-    for name in names:
+    for name in names or [""]:
         try:
-            splits.append(open_split(name, input_folder / name, output_folder / name, log))
+            split = open_split(name or job_type, input_folder / name, output_folder / name, log)
+            splits.append(_share_of(split, host, name))
         except EmptySplitError as error:
-            log.warning("split=%s is left out: %s", name, error)
-    if not splits:
+            if not names and not host.sharded:
+                raise
+            log.warning("split=%s is left out: %s", name or job_type, error)
+    if not splits and not host.sharded:
         raise InputError(f"no data file in the folders {', '.join(names)} of {input_folder}")
     return tuple(splits)
+
+
+def _share_of(split: Split, host: Host, folder: str) -> Split:
+    """Return a split with the rows of one host: all where SageMaker divided the files, else its share of each row.
+
+    Rows are divided and not files, so that one file serves any number of hosts. A host whose share is empty keeps the
+    files, since they tell the columns of its empty output.
+    """
+    split = replace(split, stem=f"{split.stem}{host.suffix}")
+    if host.has_own_part(folder):
+        return split
+    mine, start = host.rows_of(split.count), 0
+    parts: list[TableFile] = []
+    for file in split.files:
+        count = file.count_rows()
+        first, last = (min(max(row - start, 0), count) for row in (mine.start, mine.stop))
+        parts.append(file if (first, last) == (0, count) else TablePart(file, first, last))
+        start += count
+    return replace(split, files=tuple(parts))
 
 
 class EmptySplitError(InputError):
@@ -146,16 +173,20 @@ def check_columns(splits: Sequence[Split], processor: BedrockProcessor, log: log
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run: its id, the place of its ledger, and its splits."""
+    """What came of a run: its id and the place of its ledger, which a run without rows lacks, and its splits."""
 
-    run_id: str
-    ledger: str
+    run_id: str | None
+    ledger: str | None
     splits: list[SplitResult]
 
 
 def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> RunResult:
     """Answer the rows of all splits as one run and write their output files."""
     source = SplitRows(splits)
+    if not source.count:
+        with tempfile.TemporaryDirectory() as folder:
+            store = SegmentStore(Path(folder), processor.columns.arrow_schema)
+            return RunResult(None, None, write_splits(splits, store, processor))
     with processor.begin(source) as run:
         store = processor.answer(source, run)
         results = write_splits(splits, store, processor)
@@ -195,9 +226,10 @@ def _write_file(
 ) -> Figures:
     figures = Figures()
     prefix = processor.settings.output_column_prefix
+    first_row = 1 + (file.part[0] if file.part else 0)
     for batch in file.batches():
         answers = cursor.take(batch.num_rows)
-        figures.add(answers, prefix, file.path.name, figures.total + 1)
+        figures.add(answers, prefix, file.path.name, first_row + figures.total)
         rows = join_columns(_align(batch, schema), processor.public_columns(answers))
         if processor.settings.skip_error_records:
             rows = rows.filter(pc.equal(answers[f"{prefix}status"], "success"))

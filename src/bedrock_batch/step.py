@@ -19,6 +19,7 @@ from bedrock_batch.config import Settings, load_settings
 from bedrock_batch.container import read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
+from bedrock_batch.hosts import Host, read_host
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.records import Source
 from bedrock_batch.schema import load_validation_schema
@@ -92,7 +93,7 @@ def run_step(request: StepRequest) -> dict[str, Any]:
         context.log.info("model=%s %s", processor.effective_model_id, note)
     result = process_splits(splits, processor)
     summary = _summarize(request, processor, result, started, time.monotonic() - begun)
-    name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}.json"
+    name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}{context.host.suffix}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
     context.log.info("summary=%s records=%d failed=%d", path, summary["total_records"], summary["failed_records"])
     _check_cost(summary["cost"])
@@ -121,7 +122,8 @@ def _prepare(request: StepRequest) -> tuple[BedrockBatchProcessor, tuple[Split, 
     problems = Problems()
     overrides = {"batch_size": request.batch_size, "max_retries": request.max_retries}
     loaded = problems.attempt(lambda: load_settings(request.environ, overrides))
-    settings = loaded[0] if loaded else None
+    host = problems.attempt(lambda: _read_host(request)) or Host()
+    settings = host.share(loaded[0]) if loaded else None
     for warning in loaded[1] if loaded else ():
         request.log.warning("%s", warning)
     texts = _load_texts(request, settings, problems)
@@ -131,14 +133,17 @@ def _prepare(request: StepRequest) -> tuple[BedrockBatchProcessor, tuple[Split, 
             Path(request.output_paths["processed_data"]),
             request.job_type,
             request.log,
+            host,
         )
     )
     processor = None
     if settings is not None and texts is not None:
-        processor = problems.attempt(lambda: _make_processor(request, replace(settings, **texts)))
+        processor = problems.attempt(lambda: _make_processor(request, replace(settings, **texts), host))
     if processor is not None and splits is not None:
         problems.attempt(lambda: check_columns(splits, processor, request.log))
-        problems.attempt(lambda: processor.check_mode(sum(split.count for split in splits)))
+        count = sum(split.count for split in splits)
+        if count or host.count == 1:  # a host without rows has no mode that could be wrong
+            problems.attempt(lambda: processor.check_mode(count))
     problems.raise_any()
     if processor is None or splits is None:
         raise AssertionError("without a problem there is a processor and there are splits")
@@ -169,7 +174,12 @@ def _has_files(folder: Path) -> bool:
     return folder.is_dir() and any(folder.glob("*.json"))
 
 
-def _make_processor(request: StepRequest, settings: Settings) -> BedrockBatchProcessor:
+def _read_host(request: StepRequest) -> Host:
+    """Return this process's place among the instances of the job; without a processing directory it is alone."""
+    return read_host(request.processing_dir.parent, TRAINING_SPLITS) if request.processing_dir else Host()
+
+
+def _make_processor(request: StepRequest, settings: Settings, host: Host) -> BedrockBatchProcessor:
     if request.make_context is not None:
         return BedrockBatchProcessor(settings, request.make_context(settings))
     state_folder = None
@@ -183,6 +193,7 @@ def _make_processor(request: StepRequest, settings: Settings) -> BedrockBatchPro
         make_clients(settings, request.environ),
         state_folder=state_folder,
         job_type=request.job_type,
+        host=host,
         log=request.log,
         deadline=deadline,
     )
@@ -207,6 +218,7 @@ def _summarize(
         "run_id": result.run_id,
         "ledger": result.ledger,
         "job_type": request.job_type,
+        "instance": processor.context.host.as_dict(),
         **figures,
         "overall_success_rate": figures.pop("success_rate"),
         "overall_validation_rate": figures.pop("validation_rate"),
@@ -245,3 +257,20 @@ def _check_cost(cost: Mapping[str, Any]) -> None:
         )
 
 
+def _versions() -> dict[str, str]:
+    versions = {"bedrock_batch": __version__, "python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # a package may lie on the path without its metadata
+            versions[name] = "unknown"
+    return versions
+
+
+def _check_error_rate(settings: Settings, summary: Mapping[str, Any]) -> None:
+    total, failed = summary["total_records"], summary["failed_records"]
+    if total and failed and failed / total >= settings.max_error_rate:
+        raise RunError(
+            f"{failed} of {total} records have no answer, which reaches BEDROCK_MAX_ERROR_RATE="
+            f"{settings.max_error_rate:g}; the outputs are written, and the summary tells the reasons"
+        )

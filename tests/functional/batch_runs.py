@@ -219,7 +219,7 @@ def _quoted(cell: str) -> str:
 def read_outputs(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows of every split's output files, by split, as text where the format knows nothing else."""
     rows: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(folder.rglob("*_processed_data.*")):
+    for path in sorted(folder.rglob("*_processed_data*.*")):
         split = path.name.split("_processed_data")[0]
         for batch in open_table(path).batches():
             rows.setdefault(split, []).extend(
