@@ -9,7 +9,9 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, Literal
 
 from bedrock_batch.config import Settings
-from bedrock_batch.families import PROFILE_PREFIX, Capabilities, capabilities_of
+from bedrock_batch.errors import ConfigurationError
+from bedrock_batch.families import PROFILE_PREFIX, UNKNOWN, Capabilities, capabilities_of, is_profile
+from bedrock_batch.service_schema import NotExpressibleError, adapt_schema
 
 Api = Literal["invoke_model", "converse"]
 Structure = Literal["prefill", "tool", "json_schema", "prompt"]
@@ -78,22 +80,21 @@ def build_model_input(
     system_prompt: str = "",
     capabilities: Capabilities | None = None,
     schema: Mapping[str, Any] | None = None,
-    structure: Structure | None = None,
 ) -> ModelInput:
     """Return how `model_id` is asked under these settings; what it refuses is left out and noted.
 
-    `schema` is the JSON Schema for the rungs that send one; `structure` overrides the choice of the rung.
+    `schema` is the JSON Schema for the rungs that send one. ConfigurationError where the API asked for has no body for
+    the model's family.
     """
     able = capabilities or capabilities_of(model_id)
     api = choose_api(settings, able)
-    rung = structure or choose_structure(settings, able, has_schema=schema is not None)
-    notes: list[str] = []
+    notes = _notes_on_model(model_id, able)
+    rung = choose_structure(settings, able, schema, notes)
     sampling = _sampling(settings, able, notes)
     max_tokens = _max_tokens(settings, able, notes)
-    if api == "invoke_model":
-        body = _anthropic_body(system_prompt, sampling, max_tokens, rung, schema)
-    else:
-        body = _converse_body(system_prompt, sampling, max_tokens, rung, schema)
+    build = _anthropic_body if api == "invoke_model" else _converse_body
+    sent = adapt_schema(schema) if rung == "json_schema" and schema is not None else schema
+    body = build(system_prompt, sampling, max_tokens, rung, sent)
     head, tail = json.dumps(body, ensure_ascii=True, separators=(",", ":")).split(json.dumps(_PROMPT_MARK))
     return ModelInput(model_id, api, rung, head, tail, tuple(notes), max_tokens)
 
@@ -102,21 +103,78 @@ def choose_api(settings: Settings, able: Capabilities) -> Api:
     """Return the API for a model: Anthropic's own body for its models, Converse for every other."""
     if settings.api == "auto":
         return "invoke_model" if able.anthropic else "converse"
+    if settings.api == "invoke_model" and not able.anthropic and able.family != UNKNOWN.family:
+        raise ConfigurationError(
+            f"BEDROCK_API=invoke_model sends the body of Anthropic's models, which the {able.family} family does not "
+            "take: set BEDROCK_API=auto or converse"
+        )
     return "invoke_model" if settings.api == "invoke_model" else "converse"
 
 
-def choose_structure(settings: Settings, able: Capabilities, *, has_schema: bool) -> Structure:
-    """Return the rung of structured output: the one asked for, or the best that the model accepts in both modes.
+def choose_structure(
+    settings: Settings, able: Capabilities, schema: Mapping[str, Any] | None, notes: list[str]
+) -> Structure:
+    """Return the rung of structured output: the one asked for, or else the first that the model is proved to accept.
 
-    Both modes take the same rung, so that the same rows give the same answers. The prefill of the specification comes
-    first: it is the only rung that is known to work in batch for every model that accepts it.
+    Both modes take the same rung, so that the same rows give the same answers: prefill, json_schema, tool, prompt. The
+    prefill of the specification comes first, since it is the only one proved in batch, and it costs no tokens. A rung
+    that is asked for and cannot be is replaced, with a note.
     """
-    if settings.structured_output != "auto":
-        asked: Structure = settings.structured_output
-        return asked if has_schema or asked not in ("tool", "json_schema") else "prompt"
-    if able.prefill:
-        return "prefill"
-    return "json_schema" if able.json_schema and has_schema else "prompt"
+    asked = settings.structured_output
+    if asked != "auto" and (obstacle := _obstacle(asked, settings, able, schema)) is None:
+        return asked
+    proved = (rung for rung in _LADDER if _is_proved(rung, settings, able, schema))
+    best: Structure = next(proved, "prompt")
+    if asked != "auto":
+        notes.append(f"BEDROCK_STRUCTURED_OUTPUT={asked} is replaced by {best}: {obstacle}")
+    return best
+
+
+_LADDER: tuple[Structure, ...] = ("prefill", "json_schema", "tool")
+_MEMBERS = {"prefill": "prefill", "tool": "forced_tool", "json_schema": "json_schema"}
+
+
+def _is_proved(rung: Structure, settings: Settings, able: Capabilities, schema: Mapping[str, Any] | None) -> bool:
+    return getattr(able, _MEMBERS[rung]) is True and _obstacle(rung, settings, able, schema) is None
+
+
+def _obstacle(rung: Structure, settings: Settings, able: Capabilities, schema: Mapping[str, Any] | None) -> str | None:
+    """Return why a rung cannot be taken, None where nothing is known against it."""
+    if rung == "prompt":
+        return None
+    if getattr(able, _MEMBERS[rung]) is False:
+        return f"the {able.family} family refuses it (BEDROCK_MODEL_CAPABILITIES can say otherwise)"
+    if rung == "prefill":
+        return None
+    if schema is None:
+        return "there is no validation schema"
+    if rung == "tool":
+        # https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference.html
+        in_converse = choose_api(settings, able) == "converse" and may_use_batch(settings)
+        return "batch inference refuses tools in Converse records" if in_converse else None
+    try:
+        adapt_schema(schema)
+    except NotExpressibleError as error:
+        return f"the service cannot be held to this schema, since {error}"
+    return None
+
+
+def may_use_batch(settings: Settings) -> bool:
+    """Whether runs under these settings can be answered by batch inference, given enough records."""
+    needed = (settings.batch_role_arn, settings.batch_input_s3_path, settings.batch_output_s3_path)
+    return settings.batch_mode != "realtime" and all(needed)
+
+
+def _notes_on_model(model_id: str, able: Capabilities) -> list[str]:
+    notes = []
+    if able.profile_required and not is_profile(model_id):
+        notes.append(
+            f"the {able.family} family is reached through inference profiles only: set BEDROCK_INFERENCE_PROFILE_ARN, "
+            "or add the model to BEDROCK_INFERENCE_PROFILE_REQUIRED_MODELS"
+        )
+    if able.thinking in ("default", "always"):
+        notes.append(f"the {able.family} family thinks before it answers: that counts as output, within max_tokens")
+    return notes
 
 
 def effective_model_id(settings: Settings) -> str:
@@ -130,18 +188,25 @@ def effective_model_id(settings: Settings) -> str:
     model_id = settings.primary_model_id
     if model_id not in settings.inference_profile_required_models or PROFILE_PREFIX.match(model_id):
         return model_id
-    return f"{profile_geography(settings.region_name)}.{model_id}"
+    national = capabilities_of(model_id).national_profiles
+    return f"{profile_geography(settings.region_name, national)}.{model_id}"
 
 
-def profile_geography(region: str) -> str:
-    """Return the prefix of the inference profiles of a region.
+def profile_geography(region: str, national: bool = False) -> str:
+    """Return the prefix of the inference profiles of a region, `global` where it has none of its own.
 
-    https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
+    `national` is for models whose profiles in Asia are those of Japan and Australia
+    (https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html).
     """
+    if national and region.startswith("ap-"):
+        return _NATIONAL.get(region, "global")
     for start, geography in (("us-gov-", "us-gov"), ("us-", "us"), ("eu-", "eu"), ("ap-", "apac")):
         if region.startswith(start):
             return geography
     return "global"
+
+
+_NATIONAL = {"ap-northeast-1": "jp", "ap-northeast-3": "jp", "ap-southeast-2": "au", "ap-southeast-4": "au"}
 
 
 def _sampling(settings: Settings, able: Capabilities, notes: list[str]) -> dict[str, float]:
