@@ -10,8 +10,10 @@ from bedrock_batch.errors import RunError
 from bedrock_batch.jobs.job import Job, next_poll
 
 TOLERATED_POLL_FAILURES = 10
-# How long a job that was asked to stop may take before its results are read all the same.
+# How long a job that was asked to stop may take before its results are read all the same: this many seconds, and not
+# more than this share of the time that the container has left.
 STOP_SECONDS = 600.0
+STOP_SHARE = 1 / 3
 # The service ends a job at its timeout by itself; this much later it is asked to.
 TIMEOUT_GRACE_SECONDS = 900.0
 
@@ -53,7 +55,7 @@ class JobWatch:
         if job.arn is None or job.stop_sent:
             return
         job.stop_sent = True
-        job.stop_at = self._context.clock() + STOP_SECONDS
+        job.stop_at = self._context.clock() + self._stop_seconds()
         job.checks = 0
         job.next_poll = self._context.clock() + self._wait(job)
         try:
@@ -62,6 +64,11 @@ class JobWatch:
             self._context.log.warning("job=%s stop=failed reason=%s", job.name, error)
         else:
             self._context.log.warning("job=%s stop=sent reason=%s", job.name, reason)
+
+    def _stop_seconds(self) -> float:
+        deadline = self._context.deadline
+        left = float("inf") if deadline is None else max(0.0, deadline - self._context.clock())
+        return min(STOP_SECONDS, left * STOP_SHARE)
 
     def _is_given_up(self, job: Job) -> bool:
         if self._context.clock() < job.stop_at:
