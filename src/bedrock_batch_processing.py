@@ -25,6 +25,8 @@ if _HERE not in sys.path:  # loaded by path, as a notebook or a test may do
 if TYPE_CHECKING:
     from types import FrameType
 
+    from bedrock_batch.step import StepRequest
+
 JOB_TYPES = ("training", "validation", "testing", "calibration")
 PROCESSING_DIR = "/opt/ml/processing"
 
@@ -66,10 +68,23 @@ def main(
 
     Keys of the paths: `input_data`, `prompt_templates`, `validation_schema`; `processed_data`, `analysis_summary`.
     """
-    from bedrock_batch.step import StepRequest, run_step
+    from bedrock_batch.step import run_step
+
+    return run_step(_request(input_paths, output_paths, environ_vars, job_args, logger))
+
+
+def _request(
+    input_paths: Mapping[str, str],
+    output_paths: Mapping[str, str],
+    environ_vars: Mapping[str, str],
+    job_args: argparse.Namespace,
+    logger: logging.Logger | None = None,
+) -> StepRequest:
+    """Return the request of a run as the step takes it."""
+    from bedrock_batch.step import StepRequest
 
     processing_dir = getattr(job_args, "processing_dir", None)
-    request = StepRequest(
+    return StepRequest(
         input_paths,
         output_paths,
         environ_vars,
@@ -79,7 +94,20 @@ def main(
         processing_dir=Path(processing_dir) if processing_dir else None,
         log=logger or logging.getLogger("bedrock_batch"),
     )
-    return run_step(request)
+
+
+def _print_plan(environ: Mapping[str, str], options: argparse.Namespace) -> int:
+    """Print the plan of a run, for people or for programs, and return the exit code."""
+    import json
+
+    from bedrock_batch.container import container_paths
+    from bedrock_batch.plan.text import render_plan
+    from bedrock_batch.step import plan_step
+
+    request = _request(*container_paths(options.processing_dir), environ, options)
+    plan = plan_step(request, show_rows=options.show_rows)
+    sys.stdout.write((json.dumps(plan, indent=2) if options.json else render_plan(plan)) + "\n")
+    return 0
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -102,13 +130,25 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--local", action="store_true", help="run against a local Bedrock and S3 in this process; needs no AWS account"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--plan", action="store_true", help="show what would be done and what it would cost; no model is asked"
+    )
+    parser.add_argument(
+        "--show-rows", action="store_true", help="with --plan: print three prompts with their rows' text"
+    )
+    parser.add_argument("--json", action="store_true", help="with --plan: print JSON")
+    options = parser.parse_args(arguments)
+    if (options.show_rows or options.json) and not options.plan:
+        parser.error("--show-rows and --json belong to --plan")
+    return options
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the step as its command line says and return the exit code: 0 done, 1 failed, 2 wrong input or settings."""
     options = parse_arguments(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # A plan says itself what a log would.
+    level = logging.ERROR if options.plan else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
     environ = dict(os.environ)
     try:
@@ -116,6 +156,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             if options.local:
                 environ = {**LOCAL_DEFAULTS, **environ, **_start_local(stack, environ, options)}
+            if options.plan:
+                return _print_plan(environ, options)
             from bedrock_batch.container import container_paths
 
             main(*container_paths(options.processing_dir), environ, options)

@@ -24,9 +24,9 @@ INPUT_LOW, INPUT_HIGH = 0.75, 1.5
 _WIRE_CHARACTERS = 120
 _MESSAGE_TOKENS = 8.0
 # Text of a field without a limit, and answers without a schema, in tokens.
-_TEXT = (2.0, 25.0, 150.0)
+_TEXT = (2.0, 15.0, 120.0)
 _ANSWER = (20.0, 200.0, 1000.0)
-_ITEMS = (1.0, 3.0, 8.0)
+_ITEMS = (1.0, 2.0, 6.0)
 _DEPTH = 8
 
 

@@ -278,6 +278,8 @@ class BedrockProcessor:
 
     @contextmanager
     def _work_folder(self) -> Iterator[Path]:
+        if self.context.state_folder is not None:
+            self.context.state_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="work-", dir=self.context.state_folder) as folder:
             yield Path(folder)
 

@@ -20,6 +20,7 @@ from bedrock_batch.container import read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.hosts import Host, read_host
+from bedrock_batch.plan.build import build_plan
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.records import Source
 from bedrock_batch.schema import load_validation_schema
@@ -99,6 +100,16 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     _check_cost(summary["cost"])
     _check_error_rate(settings, summary)
     return summary
+
+
+def plan_step(request: StepRequest, *, show_rows: bool = False) -> dict[str, Any]:
+    """Return what a run would do and cost, as JSON values, having asked no model anything.
+
+    ConfigurationError names every problem that would end the run before it begins.
+    """
+    processor, splits = _prepare(request)
+    _, warnings = load_settings(request.environ)
+    return build_plan(splits, processor, warnings, show_rows=show_rows)
 
 
 def process_split_directory(
@@ -186,7 +197,6 @@ def _make_processor(request: StepRequest, settings: Settings, host: Host) -> Bed
     deadline = None
     if request.processing_dir is not None:
         state_folder = request.processing_dir / STATE_FOLDER
-        state_folder.mkdir(parents=True, exist_ok=True)
         runtime = read_max_runtime(request.processing_dir.parent)
         deadline = None if runtime is None else time.monotonic() + runtime
     context = RunContext(

@@ -12,10 +12,12 @@ _ACTION_BY_OPERATION = {
     "InvokeModel": "bedrock:InvokeModel",
     # Converse is allowed by the same action: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
     "Converse": "bedrock:InvokeModel",
+    "CountTokens": "bedrock:CountTokens",
     "CreateModelInvocationJob": "bedrock:CreateModelInvocationJob",
     "GetModelInvocationJob": "bedrock:GetModelInvocationJob",
     "ListModelInvocationJobs": "bedrock:ListModelInvocationJobs",
     "StopModelInvocationJob": "bedrock:StopModelInvocationJob",
+    "GetInferenceProfile": "bedrock:GetInferenceProfile",
     "PutObject": "s3:PutObject",
     "UploadFile": "s3:PutObject",
     "GetObject": "s3:GetObject",
