@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 import pytest
-from batch_runs import check_complete, check_paid_once, small
+from batch_runs import BUCKET, check_complete, check_paid_once, small
 
 from bedrock_batch.errors import RunError
 from local_bedrock import CallFault
@@ -209,3 +212,56 @@ def test_upload_that_fails_costs_only_its_own_job(make_world, reference):
     assert len(world.local.jobs) == 2
     check_complete(run, reference)
     check_paid_once(run)
+
+
+def test_quota_that_never_has_room_ends_in_real_time(make_world, reference):
+    """An account whose quota is zero would wait for ever, without one row."""
+    world = make_world(small(quota_exceeded_creates=1_000_000))
+    run = world.answer(speed=200_000.0)
+    assert run.logged("batch=unavailable: AWS has had no room for a batch job for too long")
+    assert run.salvaged == {"not_submitted": 60}
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_job_that_may_exist_is_not_paid_again_when_listing_is_denied(make_world):
+    """A start that may not look for the job of an earlier one would make, and pay for, a second."""
+    world = make_world(files={"train/a.csv": 20})
+    world.local.on_call(_once(CREATE, CallFault(CREATE, code="ExpiredTokenException", message="expired token")))
+    assert isinstance(world.run().error, RunError)
+    world.local.on_call(_once(LIST, CallFault(LIST, code="AccessDeniedException", message="not authorized")))
+    denied = world.run()
+    assert isinstance(denied.error, RunError)
+    assert "bedrock:ListModelInvocationJobs" in str(denied.error)
+    assert world.local.jobs == []
+    check_paid_once(world.answer())
+
+
+def test_parts_of_an_upload_that_was_killed_are_removed(make_world):
+    """Parts that nobody finishes are charged for every month, and no listing of objects shows them."""
+    world = make_world(files={"train/a.csv": 20})
+    client = world.local.client("s3")
+
+    def interrupt(call):
+        if call.operation == "S3.PutObject" and call.detail["key"].endswith("job-00000.jsonl") and not uploads:
+            uploads.append(client.create_multipart_upload(Bucket=BUCKET, Key=call.detail["key"]))
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    uploads: list[object] = []
+    world.local.on_call(interrupt)
+    assert isinstance(world.run().error, KeyboardInterrupt)
+    assert client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    run = world.answer()
+    assert run.logged("uploads=aborted count=1")
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=BUCKET)
+    check_paid_once(run)
+
+
+def _once(operation, fault):
+    """A hook that commits a fault at the next call of an operation, and never again."""
+    left = [fault]
+
+    def commit(call):
+        return left.pop() if call.operation == operation and call.when == "before" and left else None
+
+    return commit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bedrock_batch.aws.invocation_jobs import (
+    WAIT_KINDS,
     BatchUnavailableError,
     JobRefusedError,
     JobRequest,
@@ -11,13 +12,16 @@ from bedrock_batch.aws.invocation_jobs import (
     find_job,
     job_name,
 )
-from bedrock_batch.aws.retries import AwsError
+from bedrock_batch.aws.retries import AwsError, hopeless_error
 from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
 from bedrock_batch.jobs.job import Job, creation_wait
 from bedrock_batch.model_input import ModelInput
 from bedrock_batch.staging import StagedJob
+
+# Room for a job comes free at the latest when the run's own jobs have timed out; this much later it is not waited for.
+PATIENCE_SECONDS = 3600.0
 
 
 class JobCreator:
@@ -29,6 +33,7 @@ class JobCreator:
         self._context = context
         self._model_input = model_input
         self._refusals = 0
+        self._refused_since: float | None = None
         self._not_before = 0.0
         self.closed: str | None = None
 
@@ -43,11 +48,20 @@ class JobCreator:
         return Job(staged, name, join_uri(self._settings.batch_input_s3_path, self._run_id, staged.path.name))
 
     def create(self, job: Job) -> bool:
-        """Create a job, or note on it why it is refused; False where the service asked to come back later."""
+        """Create a job, or note on it why it is refused; False where the service asked to come back later.
+
+        Raises HopelessError where it cannot be told whether an earlier start created the job.
+        """
         log = self._context.log
         try:
             job.arn = self._find(job) or create_job(self._context.clients.bedrock, self._request(job))
         except AwsError as error:
+            if error.kind not in WAIT_KINDS:
+                raise hopeless_error(error) from error
+            if self._is_out_of_patience():
+                job.problem = self.closed = f"AWS has had no room for a batch job for too long: {error}"
+                log.warning("batch=unavailable: %s", job.problem)
+                return True
             wait = self._back_off(error)
             log.info("job=%s creation=delayed reason=%s next_try_in=%.0fs", job.name, error.kind.value, wait)
             return False
@@ -58,7 +72,7 @@ class JobCreator:
             job.problem = self.closed = f"batch inference is not available to this run: {error}"
             log.warning("batch=unavailable: %s", error)
         else:
-            self._refusals = 0
+            self._refusals, self._refused_since = 0, None
             log.info("job=%s created=%s records=%d", job.name, job.arn, len(job.staged.numbers))
         return True
 
@@ -69,6 +83,12 @@ class JobCreator:
         found = find_job(self._context.clients.bedrock, job.name)
         job.may_exist = False
         return found.arn if found is not None and found.input_uri == job.input_uri else None
+
+    def _is_out_of_patience(self) -> bool:
+        now = self._context.clock()
+        if self._refused_since is None:
+            self._refused_since = now
+        return now - self._refused_since > self._settings.batch_timeout_hours * 3600.0 + PATIENCE_SECONDS
 
     def _back_off(self, error: AwsError) -> float:
         settings = self._settings

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from bedrock_batch.aws.retries import AwsError
+from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.background import StopFlag
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext, make_storage
@@ -65,6 +66,7 @@ class JobRunner:
         source = iter(staged)
         exhausted = False
         try:
+            self._abort_uploads()
             while not self._stop:
                 if not exhausted and self._has_room():
                     following = next(source, None)
@@ -79,6 +81,21 @@ class JobRunner:
                     self._pause()
         finally:
             self._finish()
+            close = getattr(source, "close", None)
+            if close is not None:  # its files lie in a folder that ends with the run
+                close()
+
+    def _abort_uploads(self) -> None:
+        """Remove the parts of files that an earlier start was uploading when it was killed: they are charged for."""
+        if all(entry.state != "planned" for entry in self._ledger.jobs):
+            return
+        uri = join_uri(self._settings.batch_input_s3_path, self._ledger.run_id) + "/"
+        try:
+            count = self._storage.abort_uploads(uri)
+        except AwsError as error:  # it needs permissions of its own, and nothing in the run depends on it
+            self._context.log.warning("uploads=unknown: parts of an earlier start may lie under %s (%s)", uri, error)
+        else:
+            self._context.log.info("uploads=aborted count=%d", count)
 
     def _has_room(self) -> bool:
         """Whether a further file may be staged: no more wait on disk than will soon be sent."""
