@@ -152,7 +152,7 @@ class _Spool:
         if count == 0 and not final:
             return None
         job = self._cut_after(count)
-        return job if count >= self._limits.min_records else _unsendable(job)
+        return job if count >= self._limits.min_records else leave_all_out(job)
 
     def cut_all(self) -> StagedJob:
         """Return everything in the spool as one job."""
@@ -193,8 +193,8 @@ class _Spool:
         return path, _sha256(path)
 
 
-def _unsendable(job: StagedJob) -> StagedJob:
-    """Return the job with all of its records left out: it is below the minimum that AWS accepts."""
+def leave_all_out(job: StagedJob) -> StagedJob:
+    """Return the job with all of its records left out: they are fewer than the minimum that AWS accepts."""
     job.left_out = array("q", sorted([*job.numbers, *job.left_out]))
     job.numbers, job.checks, job.size = array("q"), array("L"), 0
     return job

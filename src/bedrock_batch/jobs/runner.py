@@ -20,7 +20,7 @@ from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.model_input import ModelInput
 from bedrock_batch.spending import Spending
-from bedrock_batch.staging import StagedJob
+from bedrock_batch.staging import StagedJob, leave_all_out
 
 TRANSFERS_AT_ONCE = 2
 # Waits are cut into pieces of this many seconds, so that a stop of the run is noticed.
@@ -148,6 +148,8 @@ class JobRunner:
         match known.state:
             case "refused":
                 job.problem = known.message
+                if not known.records:
+                    leave_all_out(job.staged)
                 yield job
             case "created":
                 self._spending.reserve(len(job.staged.numbers), force=True)

@@ -1,0 +1,147 @@
+"""Laws of job planning: every record once, every limit exact in the bytes that are written, and staging as planned."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bedrock_batch.config import settings_from_mapping
+from bedrock_batch.jsonl import JobLimits, JobPlan, plan_jobs
+from bedrock_batch.model_input import build_model_input
+from bedrock_batch.records import ModelInvocationRecord
+from bedrock_batch.staging import StagedJob, read_records, stage_jobs
+
+MODEL_INPUT = build_model_input(
+    settings_from_mapping({"primary_model_id": "us.anthropic.claude-sonnet-4-20250514-v1:0"}),
+    "us.anthropic.claude-sonnet-4-20250514-v1:0",
+)
+EMPTY_LINE = len(MODEL_INPUT.jsonl_line("R0000000000", ""))
+
+
+@st.composite
+def limits(draw: st.DrawFn, most_bytes: int = 400, least_bytes: int = 1) -> JobLimits:
+    minimum = draw(st.integers(1, 8))
+    return JobLimits(minimum, draw(st.integers(minimum, 24)), draw(st.integers(least_bytes, most_bytes)))
+
+
+sizes = st.lists(st.integers(1, 60), max_size=120)
+# Prompts whose lines differ in bytes from their characters: escapes, surrogates of pairs and alone, line separators.
+prompts = st.lists(st.text(st.characters(exclude_categories=()), max_size=40), max_size=60)
+
+
+def bytes_of(positions: Sequence[int], all_sizes: Sequence[int]) -> int:
+    return sum(all_sizes[position] for position in positions)
+
+
+@given(sizes, limits())
+def test_every_record_is_in_one_job_or_in_none_and_known(all_sizes: list[int], bound: JobLimits) -> None:
+    """A record would be answered twice and paid twice, or never be asked."""
+    plan = plan_jobs(all_sizes, bound)
+    seen = sorted([*(position for job in plan.jobs for position in job), *plan.unbatchable])
+    assert seen == list(range(len(all_sizes)))
+
+
+@given(sizes, limits())
+def test_no_job_breaks_a_limit(all_sizes: list[int], bound: JobLimits) -> None:
+    """AWS fails a job that is one record short, one record long or one byte too large, after its upload."""
+    for job in plan_jobs(all_sizes, bound).jobs:
+        assert bound.min_records <= len(job) <= bound.max_records
+        assert bytes_of(job, all_sizes) <= bound.max_bytes
+
+
+@given(sizes, limits())
+def test_jobs_hold_their_records_in_order(all_sizes: list[int], bound: JobLimits) -> None:
+    """Blocks of rows that overlap could not be written to the output as they come."""
+    flat = [position for job in plan_jobs(all_sizes, bound).jobs for position in job]
+    assert flat == sorted(flat)
+
+
+@given(sizes, limits())
+def test_a_record_is_left_out_only_for_a_reason(all_sizes: list[int], bound: JobLimits) -> None:
+    """Records that batch could answer would be asked in real time, at twice the price."""
+    plan = plan_jobs(all_sizes, bound)
+    fitting = [position for position, size in enumerate(all_sizes) if size <= bound.max_bytes]
+    left = [position for position in plan.unbatchable if all_sizes[position] <= bound.max_bytes]
+    # Where limits of records alone decide, what is left is a rest for which even two jobs have too few records.
+    if bytes_of(fitting, all_sizes) <= bound.max_bytes and left:
+        count = len(fitting)
+        assert count < bound.min_records or count % bound.max_records < bound.min_records
+        assert len(left) < bound.min_records
+
+
+@given(st.integers(0, 400), limits())
+def test_records_of_one_size_give_the_fewest_jobs_and_a_balanced_tail(count: int, bound: JobLimits) -> None:
+    """A job of a few records behind full ones costs a place in the quota, or falls below the minimum."""
+    bound = JobLimits(bound.min_records, bound.max_records, 10**9)
+    plan = plan_jobs([10] * count, bound)
+    lengths = [len(job) for job in plan.jobs]
+    answered = count - len(plan.unbatchable)
+    assert len(lengths) == -(-answered // bound.max_records)
+    assert all(length == bound.max_records for length in lengths[:-2])
+    if bound.max_records >= 2 * bound.min_records - 1 and count >= bound.min_records:
+        assert not plan.unbatchable
+
+
+def stage(prompts: Sequence[str], bound: JobLimits, folder: Path, stops: Sequence[int] = ()) -> list[StagedJob]:
+    records = (ModelInvocationRecord(number, prompt) for number, prompt in enumerate(prompts))
+    return list(stage_jobs(records, MODEL_INPUT, bound, folder, stops))
+
+
+def as_plan(jobs: Sequence[StagedJob]) -> JobPlan:
+    left = sorted(number for job in jobs for number in job.left_out)
+    return JobPlan(tuple(tuple(job.numbers) for job in jobs if job.numbers), tuple(left))
+
+
+@settings(max_examples=60)
+@given(prompts, limits(most_bytes=EMPTY_LINE * 12, least_bytes=EMPTY_LINE))
+def test_staging_writes_the_plan_byte_for_byte(texts: list[str], bound: JobLimits) -> None:
+    """The jobs that are sent would not be the jobs whose limits are proved."""
+    lines = [MODEL_INPUT.jsonl_line(f"R{number:010d}", text) for number, text in enumerate(texts)]
+    with tempfile.TemporaryDirectory() as name:
+        jobs = stage(texts, bound, Path(name))
+        assert as_plan(jobs) == plan_jobs([len(line) for line in lines], bound)
+        for job in jobs:
+            if job.numbers:
+                assert job.path.read_bytes() == b"".join(lines[number] for number in job.numbers)
+                assert job.size == job.path.stat().st_size <= bound.max_bytes
+
+
+@settings(max_examples=60)
+@given(prompts, limits(most_bytes=EMPTY_LINE * 12, least_bytes=EMPTY_LINE))
+def test_staged_jobs_cover_the_rows_without_gap_and_give_each_record_back(texts: list[str], bound: JobLimits) -> None:
+    """A row between two jobs would have no outcome; a record that cannot be read back cannot be asked again."""
+    with tempfile.TemporaryDirectory() as name:
+        jobs = stage(texts, bound, Path(name))
+        reached = 0
+        for job in jobs:
+            assert job.start == reached < job.stop
+            reached = job.stop
+            numbers = range(job.start, job.stop)
+            assert sorted([*job.numbers, *job.left_out]) == list(numbers)
+            assert {record.number: record.prompt for record in read_records(job, numbers)} == {
+                number: texts[number] for number in numbers
+            }
+        assert reached == len(texts)
+
+
+@settings(max_examples=40)
+@given(prompts, limits(most_bytes=EMPTY_LINE * 12, least_bytes=EMPTY_LINE), limits(EMPTY_LINE * 12, EMPTY_LINE))
+def test_a_second_start_cuts_the_same_jobs_under_other_limits(
+    texts: list[str], before: JobLimits, now: JobLimits
+) -> None:
+    """A user who changes a limit between two starts would pay for the records of begun jobs again."""
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        begun = stage(texts, before, Path(first))
+        stops = [job.stop for job in begun]
+        again = stage(texts, before, Path(second), stops)
+        assert [(job.stop, job.content_digest) for job in again] == [(job.stop, job.content_digest) for job in begun]
+        assert [sorted([*job.numbers, *job.left_out]) for job in again] == [
+            sorted([*job.numbers, *job.left_out]) for job in begun
+        ]
+    with tempfile.TemporaryDirectory() as third:
+        other = stage(texts, now, Path(third), stops[: len(stops) // 2])
+        assert [job.stop for job in other][: len(stops) // 2] == stops[: len(stops) // 2]
