@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := src tests docs/examples tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-realtime test check format bench clean pyz image image-test constraints
+.PHONY: help demo demo-realtime test check format bench clean pyz image image-test pipeline-test constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,14 @@ image: ## build the container image with a Docker engine
 
 image-test: $(VENV)/.dev ## build the image without a Docker engine and run the step in it (root, buildah, debootstrap)
 	$(BIN)/python tests/image/check_image.py
+
+pipeline-test: $(VENV)/.dev ## render the example pipelines with the sagemaker SDKs 2 and 3, offline (installs 2 GB under build/)
+	$(PYTHON) -m venv build/sdk2
+	build/sdk2/bin/python -m pip install --quiet --disable-pip-version-check 'sagemaker>=2.257,<3' 'moto[s3]>=5' flask flask-cors
+	build/sdk2/bin/python tests/pipeline/check_sdk.py 2
+	$(PYTHON) -m venv build/sdk3
+	build/sdk3/bin/python -m pip install --quiet --disable-pip-version-check 'sagemaker>=3.27,<4' 'moto[s3]>=5' flask flask-cors
+	build/sdk3/bin/python tests/pipeline/check_sdk.py 3
 
 constraints: ## renew constraints.txt, the versions in the image
 	$(PYTHON) -m venv --clear build/constraints
