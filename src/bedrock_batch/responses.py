@@ -82,17 +82,47 @@ class ResponseParser:
 
     def _answered(self, output: ModelAnswer) -> Outcome:
         answer = read_answer(output.body)
+        fields = self._accept_untouched(answer, self._prefill or output.prefilled)
+        if fields is not None:
+            return self._succeeded(output, answer, fields, "none")
         text, parsed = self._read(answer, self._prefill or output.prefilled)
-        failed = parsed.fields is None
+        if parsed.fields is not None:
+            return self._succeeded(output, answer, parsed.fields, parsed.repair)
         return Outcome(
-            fields=dict(self._no_fields) if parsed.fields is None else parsed.fields,
+            fields=dict(self._no_fields),
             parse_status=parsed.status,
             answered=True,
-            error_kind=(parsed.kind or parsed.status) if failed else None,
-            validation_error=printable(parsed.reason or parsed.status) if failed else None,
-            raw_response=printable(text) if failed else None,
+            error_kind=parsed.kind or parsed.status,
+            validation_error=printable(parsed.reason or parsed.status),
+            raw_response=printable(text),
             repair=parsed.repair,
             model_id=printable(output.model_id),
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            stop_reason=answer.stop_reason,
+            attempts=output.attempts,
+            source=output.source,
+            salvaged_from=output.salvaged_from,
+        )
+
+    def _accept_untouched(self, answer: AnswerText, prefill: bool) -> dict[str, Any] | None:
+        """Return the fields of a complete answer that is valid as it stands, which nearly every one is."""
+        if answer.stop_reason not in COMPLETE_STOP_REASONS or answer.tool_input is not None:
+            return None
+        try:
+            return self._accept(_as_prefilled(answer.text) if prefill else answer.text)
+        except SchemaMismatch:
+            return None
+
+    def _succeeded(
+        self, output: ModelAnswer, answer: AnswerText, fields: dict[str, Any], repair: str | None
+    ) -> Outcome:
+        return Outcome(
+            fields=fields,
+            parse_status=self._success,
+            answered=True,
+            repair=repair,
+            model_id=output.model_id,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
             stop_reason=answer.stop_reason,
