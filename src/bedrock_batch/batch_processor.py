@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from bedrock_batch.background import Background
+from bedrock_batch.batch_steps import BatchSteps
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
 from bedrock_batch.decision import Decision, decide_mode
@@ -18,7 +19,6 @@ from bedrock_batch.jobs.runner import JobRunner
 from bedrock_batch.jsonl import JobLimits
 from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.run import Run
-from bedrock_batch.processor import BedrockProcessor
 from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError, Source
 from bedrock_batch.results import JobResults, SentRecords, read_results
 from bedrock_batch.staging import StagedJob, read_records, stage_jobs
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ODD_RESULTS = ("missing", "unknown", "repeated", "unreadable", "unverified")
 
 
-class BedrockBatchProcessor(BedrockProcessor):
+class BedrockBatchProcessor(BatchSteps):
     """Asks a model for every row by batch inference where that is possible and worth it, else in real time.
 
     Records that batch did not answer are asked in real time, one by one, as `batch_fallback` says. `decision` and
@@ -51,7 +51,7 @@ class BedrockBatchProcessor(BedrockProcessor):
         """Whether batch inference would be used for the rows of a frame."""
         return decide_mode(self.settings, len(df)).use_batch
 
-    def invoke_records(self, records: Iterable[ModelInvocationRecord], run: Run) -> Iterator[OutputBlock]:
+    def invoke_records(self, records: Iterable[ModelInvocationRecord], run: Run) -> Generator[OutputBlock, None, None]:
         """Yield the outputs of a run's records, a block for each job, in the order in which jobs end."""
         self.decision = self._decide(run)
         if not self.decision.use_batch:

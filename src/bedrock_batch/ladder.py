@@ -9,6 +9,9 @@ from collections.abc import Callable
 from bedrock_batch.families import Capabilities
 from bedrock_batch.model_input import ModelInput
 from bedrock_batch.refusals import learn
+from bedrock_batch.text import shorten
+
+MESSAGE_LIMIT = 300
 
 
 class ModelLadder:
@@ -19,12 +22,17 @@ class ModelLadder:
     """
 
     def __init__(self, able: Capabilities, build: Callable[[Capabilities], ModelInput], log: logging.Logger) -> None:
-        self._able = able
+        self._top = (able, build(able))
         self._build = build
         self._log = log
         self._lock = threading.Lock()
-        self._current = build(able)
-        self.refusals: list[str] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the top, as for a new run."""
+        with self._lock:
+            self._able, self._current = self._top
+            self.refusals: list[str] = []
 
     @property
     def current(self) -> ModelInput:
@@ -47,7 +55,7 @@ class ModelLadder:
             if (lower.head, lower.tail) == (refused.head, refused.tail):
                 return None
             self._able, self._current = learned, lower
-            note = f"refused: {message}; from here on structure={lower.structure}"
+            note = f"refused: {shorten(message, MESSAGE_LIMIT)}; from here on structure={lower.structure}"
             self.refusals.append(note)
             self._log.warning("model=%s %s", refused.model_id, note)
             return lower

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from typing_extensions import Self
 
+from bedrock_batch.aws.clients import sdk_version, supports
+from bedrock_batch.aws.inference_profiles import find_model_arn
+from bedrock_batch.aws.retries import AwsError, advice
 from bedrock_batch.config import Settings, settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients, make_storage
 from bedrock_batch.errors import ConfigurationError, RunError
 from bedrock_batch.estimate import Estimate, PromptMeter, estimate_run
-from bedrock_batch.families import capabilities_of
+from bedrock_batch.families import UNKNOWN, Capabilities, capabilities_of, hides_model, with_overrides
+from bedrock_batch.ladder import ModelLadder
 from bedrock_batch.ledger.book import open_ledger, tell_of_new_run
 from bedrock_batch.ledger.identity import new_run_id, run_id_of
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.ledger.store import LedgerStore, LocalLedgerStore, S3LedgerStore
-from bedrock_batch.model_input import ModelInput, build_model_input, effective_model_id
+from bedrock_batch.model_input import ModelInput, build_model_input, choose_api, effective_model_id
 from bedrock_batch.prices import PriceBook
-from bedrock_batch.prompts import text_column
 from bedrock_batch.realtime import RealTimeModel
 from bedrock_batch.records import (
     ModelAnswer,
@@ -42,6 +44,7 @@ from bedrock_batch.records import (
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.spending import Spending, format_usd
+from bedrock_batch.sources import RowSource, TableSource, text_columns
 from bedrock_batch.templates import response_schema_of, template_of
 from bedrock_batch.text import digest
 
@@ -52,19 +55,6 @@ if TYPE_CHECKING:
 # Answers are stored in segments of about this many rows, so that a long run has thousands of files and not millions.
 SEGMENT_ROWS = 4096
 _USABLE_STOPS = frozenset({None, "end_turn", "stop_sequence", "tool_use", "stop"})
-
-
-class RowSource(Protocol):
-    """Rows that can be read more than once, always in the same order."""
-
-    @property
-    def count(self) -> int: ...
-
-    def fingerprint(self) -> str:
-        """Return a digest of all rows and their order."""
-        ...
-
-    def batches(self) -> Iterator[pa.RecordBatch]: ...
 
 
 class BedrockProcessor:
@@ -83,12 +73,32 @@ class BedrockProcessor:
         self.parser = ResponseParser(self.schema)
         self.columns = OutcomeColumns(self.schema, self.settings.output_column_prefix)
         self.effective_model_id = effective_model_id(self.settings)
-        self.model_input = self._model_input(self.effective_model_id, self.settings.primary_model_id)
         self.spending = Spending(self._price_book(), self.settings.max_cost_usd)
         self.prompt_meter = PromptMeter()
-        self.realtime = RealTimeModel(
-            self.settings, self.context, self.model_input, self._fallback_input(), self.spending.refusal
+
+    @cached_property
+    def ladder(self) -> ModelLadder:
+        """How the primary model is asked; made when first needed, since a profile's model may have to be found."""
+        overrides = self.settings.model_capabilities
+        able = self._capabilities_of(self.settings.primary_model_id, known="family" in overrides)
+        return self._make_ladder(self.effective_model_id, with_overrides(able, overrides))
+
+    @cached_property
+    def realtime(self) -> RealTimeModel:
+        """The models as they are asked in real time."""
+        fallback = self.settings.fallback_model_id
+        return RealTimeModel(
+            self.settings,
+            self.context,
+            self.ladder,
+            self._make_ladder(fallback, self._capabilities_of(fallback)) if fallback else None,
+            self.spending.refusal,
         )
+
+    @property
+    def model_input(self) -> ModelInput:
+        """How the primary model is asked at present."""
+        return self.ladder.current
 
     @property
     def response_model_class(self) -> type[BaseModel] | None:
@@ -103,23 +113,23 @@ class BedrockProcessor:
         self,
         records: Iterable[ModelInvocationRecord],
         run: Run,
-    ) -> Iterator[OutputBlock]:
+    ) -> Generator[OutputBlock, None, None]:
         """Yield the outputs of a run's records in blocks that cover each row once; blocks may come in any order.
 
         Here the records are asked one by one, in blocks of `batch_size`; a subclass may override this with a bulk
         operation.
         """
         asked: dict[int, ModelInvocationRecord] = {}
-        outputs = self.realtime.ask_each(_remember(records, asked), run.ledger.journal)
-        while block := list(islice(outputs, self.settings.batch_size)):
-            kept = {output.number: asked.pop(output.number) for output in block}
-            yield OutputBlock(block[0].number, block, _picker(kept))
+        with closing(self.realtime.ask_each(_remember(records, asked), run.ledger.journal)) as outputs:
+            while block := list(islice(outputs, self.settings.batch_size)):
+                kept = {output.number: asked.pop(output.number) for output in block}
+                yield OutputBlock(block[0].number, block, _picker(kept))
 
     def records(self, source: RowSource) -> Iterator[ModelInvocationRecord]:
         """Yield a record with its rendered prompt for each row of a source."""
         number = 0
         for batch in source.batches():
-            for prompt in self.template.render_rows(_text_columns(batch, self.template.placeholders), batch.num_rows):
+            for prompt in self.template.render_rows(text_columns(batch, self.template.placeholders), batch.num_rows):
                 self.prompt_meter.add(prompt)
                 yield ModelInvocationRecord(number, prompt)
                 number += 1
@@ -148,6 +158,7 @@ class BedrockProcessor:
     def begin(self, source: RowSource) -> Iterator[Run]:
         """The run over a source, begun or continued from its ledger, until the end of the block."""
         self.spending.reset()
+        self.ladder.reset()
         self.prompt_meter = PromptMeter()
         self._check_cost(source)
         context, parts = self.context, self._identity(source)
@@ -167,15 +178,16 @@ class BedrockProcessor:
         store = SegmentStore(run.folder, self.columns.arrow_schema)
         pending: list[Outcome] = []
         start = 0
-        for block in self.invoke_records(self.records(source), run):
-            if pending and block.start != start + len(pending):
-                store.write(start, self.columns.to_batch(pending))
-                pending = []
-            start = start if pending else block.start
-            pending += self._outcomes(block, run)
-            if len(pending) >= SEGMENT_ROWS:
-                store.write(start, self.columns.to_batch(pending))
-                pending = []
+        with closing(self.invoke_records(self.records(source), run)) as blocks:
+            for block in blocks:
+                if pending and block.start != start + len(pending):
+                    store.write(start, self.columns.to_batch(pending))
+                    pending = []
+                start = start if pending else block.start
+                pending += self._outcomes(block, run)
+                if len(pending) >= SEGMENT_ROWS:
+                    store.write(start, self.columns.to_batch(pending))
+                    pending = []
         if pending:
             store.write(start, self.columns.to_batch(pending))
         if missing := store.missing(source.count):
@@ -213,7 +225,7 @@ class BedrockProcessor:
 
         processor = self._with(batch_size=batch_size or self.settings.batch_size)
         table = frame_to_table(df)
-        source = _TableSource(table)
+        source = TableSource(table)
         with processor.begin(source) as run:
             answers = SegmentCursor(processor.answer(source, run)).take(table.num_rows)
             self.finish(run)
@@ -322,51 +334,43 @@ class BedrockProcessor:
     def _create_response_model_from_schema(self) -> type[BaseModel] | None:
         return self.response_model_class
 
-    def _model_input(self, model_id: str, family_of: str) -> ModelInput:
-        return build_model_input(
-            self.settings,
-            model_id,
-            system_prompt=self.template.system_prompt,
-            capabilities=capabilities_of(family_of),
-            schema=self.schema.wire_schema() if self.schema else None,
-        )
+    def _make_ladder(self, model_id: str, able: Capabilities) -> ModelLadder:
+        schema = self.schema.wire_schema() if self.schema else None
+        build = partial(_build_for, self.settings, model_id, self.template.system_prompt, schema)
+        if choose_api(self.settings, able) == "converse" and able.json_schema is not False:
+            able = self._without_what_the_sdk_lacks(able)
+        return ModelLadder(able, build, self.context.log)
 
-    def _fallback_input(self) -> ModelInput | None:
-        fallback = self.settings.fallback_model_id
-        return self._model_input(fallback, fallback) if fallback else None
+    def _without_what_the_sdk_lacks(self, able: Capabilities) -> Capabilities:
+        if supports(self.context.clients.bedrock_runtime, "Converse", "outputConfig"):
+            return able
+        log, version = self.context.log, sdk_version()
+        log.info("json_schema is left out: Converse needs botocore 1.42.42 or newer for it; %s is installed", version)
+        return replace(able, json_schema=False)
+
+    def _capabilities_of(self, model_id: str, *, known: bool = False) -> Capabilities:
+        """Return what a model accepts; an ARN that hides its model is looked up, unless it is `known` otherwise."""
+        if known or not hides_model(model_id):
+            return capabilities_of(model_id)
+        try:
+            arn = find_model_arn(self.context.clients.bedrock, model_id, sleep=self.context.sleep)
+        except AwsError as error:
+            self.context.log.warning(
+                "model=%s family=unknown: %s. It is asked for nothing that a model may refuse: name its family in "
+                'BEDROCK_MODEL_CAPABILITIES={"family": "..."}. %s',
+                model_id,
+                error,
+                advice(error),
+            )
+            return UNKNOWN
+        self.context.log.info("model=%s is %s", model_id, arn)
+        return capabilities_of(arn)
 
 
-class _HashingSink(io.RawIOBase):
-    """A file that keeps only the digest of what is written to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hash = hashlib.sha256()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.hash.update(data)
-        return len(data)
-
-
-class _TableSource:
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    @property
-    def count(self) -> int:
-        return int(self._table.num_rows)
-
-    def fingerprint(self) -> str:
-        sink = _HashingSink()
-        with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), self._table.schema) as writer:
-            writer.write_table(self._table.combine_chunks())
-        return sink.hash.hexdigest()[:32]
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        yield from self._table.to_batches(max_chunksize=8192)
+def _build_for(
+    settings: Settings, model_id: str, system_prompt: str, schema: Mapping[str, Any] | None, able: Capabilities
+) -> ModelInput:
+    return build_model_input(settings, model_id, system_prompt=system_prompt, capabilities=able, schema=schema)
 
 
 def join_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
@@ -374,12 +378,6 @@ def join_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
     fields = [*rows.schema, *answers.schema]
     schema = pa.schema(fields, metadata=rows.schema.metadata)
     return pa.Table.from_arrays([*rows.columns, *answers.columns], schema=schema)
-
-
-def _text_columns(batch: pa.RecordBatch, names: Iterable[str]) -> dict[str, list[str | None]]:
-    """Return the columns that a template needs; of columns with one name the first counts."""
-    positions = {name: batch.schema.get_all_field_indices(name) for name in names}
-    return {name: text_column(batch.column(found[0])) for name, found in positions.items() if found}
 
 
 def _remember(

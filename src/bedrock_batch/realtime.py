@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,15 +13,21 @@ from bedrock_batch.aws.retries import AwsError, ErrorKind, Retry, call, hopeless
 from bedrock_batch.aws.runtime import converse, invoke_model
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
+from bedrock_batch.errors import HopelessError
+from bedrock_batch.ladder import ModelLadder
 from bedrock_batch.ledger.journal import AnswerJournal
 from bedrock_batch.limiter import RateLimiter
 from bedrock_batch.model_input import ModelInput
+from bedrock_batch.ordered import HaltedError, map_in_order
 from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, ModelInvocationRecord, RecordError
 
-# Futures waiting behind the one whose turn it is, per worker: enough that a slow record does not idle the others.
-WINDOW_PER_WORKER = 4
+# When this many records have all failed for one reason, the others would too.
+BEGINNING = 100
 # Refusals that concern the model and not the record: the next record would get the same.
 _MODEL_REFUSALS = frozenset({ErrorKind.ON_DEMAND_UNSUPPORTED, ErrorKind.MODEL_NOT_FOUND, ErrorKind.MODEL_UNSUPPORTED})
+_NEVER = threading.Event()
+# What differs between two messages of one reason.
+_PARTICULARS = re.compile(r"\(HTTP [^)]*\)|\d+")
 
 
 class RealTimeModel:
@@ -32,8 +37,8 @@ class RealTimeModel:
         self,
         settings: Settings,
         context: RunContext,
-        primary: ModelInput,
-        fallback: ModelInput | None = None,
+        primary: ModelLadder,
+        fallback: ModelLadder | None = None,
         refusal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -50,7 +55,11 @@ class RealTimeModel:
         )
 
     def ask_once(
-        self, record: ModelInvocationRecord, journal: AnswerJournal, purpose: str = "first"
+        self,
+        record: ModelInvocationRecord,
+        journal: AnswerJournal,
+        purpose: str = "first",
+        halt: threading.Event = _NEVER,
     ) -> ModelInvocationOutput:
         """Return the output that the journal keeps for a record and a purpose, or ask for it and keep it."""
         known = journal.find(record.number, purpose)
@@ -58,58 +67,84 @@ class RealTimeModel:
             return known
         if reason := self._refusal():  # not kept: a later start with a higher limit asks
             return RecordError(record.number, "cost_limit", f"not asked: {reason}", "realtime", attempts=0)
-        output = self.ask(record)
+        output = self.ask(record, halt)
         journal.keep(output, purpose)
         return output
 
-    def ask(self, record: ModelInvocationRecord) -> ModelInvocationOutput:
+    def ask(self, record: ModelInvocationRecord, halt: threading.Event = _NEVER) -> ModelInvocationOutput:
         """Return the answer to a record, or the reason why there is none.
 
-        A ValidationException of the primary model is asked again of the fallback model. Raises HopelessError when no
-        other record could be answered either.
+        A ValidationException of the primary model is asked again by a lower rung where it is known to be about the
+        rung, and else of the fallback model. Raises HopelessError when no other record could be answered either, and
+        HaltedError instead of beginning a request after `halt` is set.
         """
         try:
             if self._fallback is None or not self._primary_refused.is_set():
-                return self._ask_model(self._primary, record)
-            return self._ask_model(self._fallback, record)
+                return self._ask_model(self._primary, record, halt)
+            return self._ask_model(self._fallback, record, halt)
         except AwsError as error:
             if self._fallback is not None and _is_refusal(error) and not self._primary_refused.is_set():
-                return self._ask_fallback(self._fallback, record, error)
-            return _failure(record, error, self._primary.model_id)
+                return self._ask_fallback(self._fallback, record, error, halt)
+            return _failure(record, error, self._primary.current.model_id)
 
     def ask_each(
         self, records: Iterable[ModelInvocationRecord], journal: AnswerJournal, purpose: str = "first"
-    ) -> Iterator[ModelInvocationOutput]:
-        """Yield the output of each record, in their order; what the journal keeps is not asked again."""
-        ask = partial(self.ask_once, journal=journal, purpose=purpose)
+    ) -> Generator[ModelInvocationOutput, None, None]:
+        """Yield the output of each record, in their order; what the journal keeps is not asked again.
+
+        HopelessError ends the asking at once, also when the first hundred records all fail for one reason. Answers
+        that came until then are kept.
+        """
+        halt = threading.Event()
+        ask = partial(self.ask_once, journal=journal, purpose=purpose, halt=halt)
         if self._settings.concurrency_mode == "sequential":
-            yield from map(ask, records)
+            outputs: Iterator[ModelInvocationOutput] = map(ask, records)
         else:
-            yield from map_in_order(ask, records, workers=self._settings.max_concurrent_workers)
+            outputs = map_in_order(ask, records, workers=self._settings.max_concurrent_workers, halt=halt)
+        try:
+            yield from _watch_beginning(outputs) if purpose == "first" else outputs
+        finally:
+            halt.set()
 
     def _ask_fallback(
-        self, fallback: ModelInput, record: ModelInvocationRecord, refusal: AwsError
+        self, fallback: ModelLadder, record: ModelInvocationRecord, refusal: AwsError, halt: threading.Event
     ) -> ModelInvocationOutput:
         if refusal.kind in _MODEL_REFUSALS and not self._primary_refused.is_set():
             self._primary_refused.set()
             self._log.warning(
                 "model=%s refused (%s); fallback_model=%s takes the rest of the run",
-                self._primary.model_id,
+                self._primary.current.model_id,
                 refusal.kind.value,
-                fallback.model_id,
+                fallback.current.model_id,
             )
         try:
-            return self._ask_model(fallback, record)
+            return self._ask_model(fallback, record, halt)
         except AwsError as error:
-            return _failure(record, error, fallback.model_id)
+            return _failure(record, error, fallback.current.model_id)
 
-    def _ask_model(self, model: ModelInput, record: ModelInvocationRecord) -> ModelAnswer:
+    def _ask_model(self, ladder: ModelLadder, record: ModelInvocationRecord, halt: threading.Event) -> ModelAnswer:
+        """Return a model's answer, asked by lower rungs while the service refuses the present one."""
+        earlier = 0
+        while True:
+            model = ladder.current
+            try:
+                return self._send(model, record, halt, earlier)
+            except AwsError as error:
+                if error.kind is not ErrorKind.VALIDATION or ladder.lower(model, error.message) is None:
+                    raise
+                earlier += error.attempts
+
+    def _send(
+        self, model: ModelInput, record: ModelInvocationRecord, halt: threading.Event, earlier: int
+    ) -> ModelAnswer:
         body = model.body(record.prompt)
-        tries = 0
+        tries = earlier
 
         def attempt() -> dict[str, Any]:
             nonlocal tries
             self.limiter.acquire()
+            if halt.is_set():
+                raise HaltedError
             tries += 1
             client = self._context.clients.bedrock_runtime
             return (invoke_model if model.api == "invoke_model" else converse)(client, model.model_id, body)
@@ -141,27 +176,25 @@ class RealTimeModel:
         return self._context.log
 
 
-def map_in_order(
-    function: Callable[[ModelInvocationRecord], ModelInvocationOutput],
-    records: Iterable[ModelInvocationRecord],
-    *,
-    workers: int,
-) -> Iterator[ModelInvocationOutput]:
-    """Yield `function` of each record in order, `workers` at a time, reading records only a bounded window ahead.
+def _watch_beginning(outputs: Iterator[ModelInvocationOutput]) -> Iterator[ModelInvocationOutput]:
+    """Yield the outputs; HopelessError where the first hundred are failures for one and the same reason."""
+    first: RecordError | None = None
+    for count, output in enumerate(outputs, 1):
+        if not isinstance(output, RecordError) or output.attempts == 0 or _reason(output) != _reason(first or output):
+            yield output
+            break
+        first = first or output
+        if count == BEGINNING:
+            raise HopelessError(
+                f"the first {BEGINNING} records all failed for one reason, and the rest was not asked: {first.kind}: "
+                f"{first.message}. After a change outside of the settings, start with BEDROCK_BATCH_RESUME=false"
+            )
+        yield output
+    yield from outputs
 
-    An exception of `function` is raised when its turn comes; what has not begun by then is not begun.
-    """
-    window: deque[Future[ModelInvocationOutput]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="ask")
-    try:
-        for record in records:
-            window.append(pool.submit(function, record))
-            if len(window) >= workers * WINDOW_PER_WORKER:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+
+def _reason(error: RecordError) -> tuple[str, str]:
+    return error.kind, _PARTICULARS.sub("", error.message)
 
 
 def _is_refusal(error: AwsError) -> bool:
