@@ -233,6 +233,8 @@ def _explain(error: Exception) -> str:
             f"the disk is full ({error.strerror}: {error.filename or 'a work file'}): give the job a larger volume "
             "(VolumeSizeInGB) and start the step again with the same inputs"
         )
+    if isinstance(error, PermissionError) and error.filename:
+        return f"{error.filename}: {error.strerror}; let the user of this process read and write there"
     logging.getLogger("bedrock_batch").exception("unexpected error")
     return f"unexpected {type(error).__name__}: the log has the details; please report it"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -51,6 +52,16 @@ def check_inside(root: str | Path, path: str | Path) -> Path:
     if not inside:
         raise InputError(f"{path}: leads out of {root}; copy what it points to into the folder")
     return Path(path)
+
+
+def make_output_folder(path: str | Path) -> None:
+    """Make a folder for outputs and see that files can be written to it; raises InputError where they cannot."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: nothing can be written to this folder ({error.strerror})") from None
 
 
 def write_exit_message(opt_ml: str | Path, text: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from bedrock_batch import __version__
 from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import Settings, load_settings
-from bedrock_batch.container import read_max_runtime
+from bedrock_batch.container import make_output_folder, read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.hosts import Host, read_host
@@ -88,6 +88,8 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     """
     begun = time.monotonic()
     processor, splits = _prepare(request)
+    for folder in request.output_paths.values():
+        make_output_folder(folder)
     context, settings = processor.context, processor.settings
     started = context.now()
     for note in processor.model_input.notes:
