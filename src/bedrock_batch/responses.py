@@ -268,6 +268,10 @@ class OutcomeColumns:
         arrays += [pa.array([getattr(outcome, name) for outcome in outcomes], kind) for name, kind, _ in _METADATA]
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
 
+    def to_table(self, outcomes: Sequence[Outcome]) -> pa.Table:
+        """Return the same as a table."""
+        return pa.Table.from_batches([self.to_batch(outcomes)])
+
     def _field_array(self, name: str, outcomes: Sequence[Outcome]) -> pa.Array:
         assert self._schema is not None  # noqa: S101 - there are no fields without a schema
         return self._schema.to_arrow(name, [outcome.fields.get(name) for outcome in outcomes])

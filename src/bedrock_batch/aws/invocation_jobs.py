@@ -37,6 +37,7 @@ __all__ = [
     "JobState",
     "client_request_token",
     "create_job",
+    "describe_job",
     "find_job",
     "get_job",
     "job_name",
@@ -175,6 +176,14 @@ def _refusal(error: AwsError) -> JobError | HopelessError:
         message += ". What to do: check BEDROCK_BATCH_ROLE_ARN and that the role trusts bedrock.amazonaws.com"
         return BatchUnavailableError(message, error.kind)
     return BatchUnavailableError(message, error.kind) if error.kind.hopeless else JobRefusedError(message, error.kind)
+
+
+def describe_job(client: BedrockClient, arn: str) -> dict[str, Any]:
+    """Return a job as AWS describes it; an `AwsError` if the service does not tell."""
+    with translating("GetModelInvocationJob"):
+        response: dict[str, Any] = dict(client.get_model_invocation_job(jobIdentifier=arn))
+    response.pop("ResponseMetadata", None)
+    return response
 
 
 def get_job(client: BedrockClient, arn: str) -> JobState:
