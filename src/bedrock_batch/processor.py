@@ -43,8 +43,8 @@ from bedrock_batch.records import (
 )
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
-from bedrock_batch.spending import Spending, format_usd
 from bedrock_batch.sources import RowSource, TableSource, text_columns
+from bedrock_batch.spending import Spending, format_usd
 from bedrock_batch.templates import response_schema_of, template_of
 from bedrock_batch.text import digest
 
@@ -163,15 +163,21 @@ class BedrockProcessor:
         self._check_cost(source)
         context, parts = self.context, self._identity(source)
         run_id = run_id_of(parts) if self.settings.batch_resume else new_run_id(parts)
-        with self._work_folder() as folder:
+        with self._work_folder() as folder, self._open(parts, run_id, source.count, folder) as run:
+            context.log.info("run_id=%s model=%s ledger=%s", run_id, self.effective_model_id, run.ledger.where)
             store = self._ledger_store(run_id, folder)
-            lease = self.settings.batch_lease_seconds
-            with open_ledger(
-                store, run_id=run_id, parts=parts, folder=folder, log=context.log, lease=lease, sleep=context.sleep
-            ) as ledger:
-                context.log.info("run_id=%s model=%s ledger=%s", run_id, self.effective_model_id, ledger.where)
-                tell_of_new_run(store, run_id, parts, f"{context.job_type}{context.host.suffix}", context.log)
-                yield Run(source.count, folder, ledger)
+            tell_of_new_run(store, run_id, parts, f"{context.job_type}{context.host.suffix}", context.log)
+            yield run
+
+    @contextmanager
+    def _open(self, parts: Mapping[str, str], run_id: str, count: int, folder: Path) -> Iterator[Run]:
+        """The run with an id, claimed for this process until the end of the block."""
+        store, context = self._ledger_store(run_id, folder), self.context
+        lease = self.settings.batch_lease_seconds
+        with open_ledger(
+            store, run_id=run_id, parts=parts, folder=folder, log=context.log, lease=lease, sleep=context.sleep
+        ) as ledger:
+            yield Run(count, folder, ledger)
 
     def answer(self, source: RowSource, run: Run) -> SegmentStore:
         """Ask the model for every row of a source and return the answers' columns, stored in the run's folder."""
