@@ -65,5 +65,8 @@ class Background(Generic[T]):
             ending = ("error", error)  # handed over whole: the consumer raises it
         close = getattr(iterator, "close", None)
         if close is not None:
-            close()
+            try:
+                close()
+            except Exception as error:  # only a consumer that left early makes it do anything: it has its own reason
+                ending = ("error", error)
         self._queue.put(ending)

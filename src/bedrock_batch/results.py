@@ -14,6 +14,7 @@ from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordErro
 from bedrock_batch.staging import prompt_check
 
 _RECORD_ID = re.compile(rb'"recordId"\s*:\s*"(R\d{10})"')
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 # Codes of a record's error after which asking again unchanged can help; every other 4xx is about the request itself.
 _RETRYABLE_CODES = frozenset({408, 409, 424, 429})
 
@@ -113,10 +114,15 @@ def _output(line: OutputLine, number: int, sent: SentRecords) -> ModelInvocation
 
 
 def _record_error(number: int, error: Mapping[str, Any], sent: SentRecords) -> RecordError:
-    code = error.get("errorCode")
-    kind = "expired" if error.get("expired") else f"batch_error_{code if code is not None else 'unknown'}"
+    kind = "expired" if error.get("expired") else f"batch_error_{_code_word(error.get('errorCode'))}"
     message = str(error.get("errorMessage") or "the batch job gave an error without a message for this record")
     return RecordError(number, kind, message, "batch", retryable=_is_retryable(error), model_id=sent.model_id)
+
+
+def _code_word(code: Any) -> str:
+    """Return an error code as a short word to count by; whatever is neither a number nor a name is `unknown`."""
+    text = str(code)
+    return text if isinstance(code, int | str) and _CODE.fullmatch(text) else "unknown"
 
 
 def _is_retryable(error: Mapping[str, Any]) -> bool:

@@ -146,7 +146,8 @@ def write_summary(summary: Mapping[str, Any], path: Path) -> Path:
     """Write a summary as JSON under a temporary name, then rename it, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("w", encoding="utf-8") as file:
+    # Names of files that are not UTF-8 hold lone surrogates; written as backslash escapes they are JSON's own escapes.
+    with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(summary, file, ensure_ascii=False, indent=2)
         file.flush()
         os.fsync(file.fileno())

@@ -1,0 +1,96 @@
+"""Figures of a run: counted from the columns that are written, and refused when they do not add up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from bedrock_batch.errors import RunError
+from bedrock_batch.records import Outcome
+from bedrock_batch.responses import OutcomeColumns
+from bedrock_batch.summary import Figures, write_summary
+
+COLUMNS = OutcomeColumns(None, "llm_")
+
+
+def answered(**more: object) -> Outcome:
+    values: dict[str, object] = {"input_tokens": 10, "output_tokens": 2, "model_id": "m", "source": "batch"}
+    return Outcome({}, "json_only", True, stop_reason="end_turn", **{**values, **more})  # type: ignore[arg-type]  # fields of Outcome
+
+
+def failed(kind: str, message: str = "no", **more: object) -> Outcome:
+    return Outcome({}, "error", False, error=message, error_kind=kind, source="batch", **more)  # type: ignore[arg-type]  # the same
+
+
+def count(*outcomes: Outcome, first_row: int = 1) -> Figures:
+    figures = Figures()
+    figures.add(pa.Table.from_batches([COLUMNS.to_batch(list(outcomes))]), "llm_", "a.csv", first_row)
+    return figures
+
+
+def test_every_row_is_counted_by_status_source_model_and_error() -> None:
+    """The summary would tell another story than the rows."""
+    figures = count(answered(), answered(source="realtime", attempts=3), failed("missing"), failed("missing"))
+    found = figures.as_dict()
+    assert (found["total_records"], found["successful_records"], found["failed_records"]) == (4, 2, 2)
+    assert found["parse_status"] == {"json_only": 2, "error": 2}
+    assert found["sources"] == {"batch": 3, "realtime": 1}
+    assert found["models"] == {"m": 2}
+    assert found["retries"] == 2
+    assert found["error_kinds"] == {"missing": {"records": 2, "example": {"file": "a.csv", "row": 3, "message": "no"}}}
+    figures.check("the run")
+
+
+def test_tokens_are_summed_by_mode_and_by_the_cause_that_sent_a_record_to_real_time() -> None:
+    """Nobody could see what the fall back cost."""
+    figures = count(answered(), answered(source="realtime", salvaged_from="expired"), failed("x"))
+    assert figures.as_dict()["tokens"] == {
+        "batch input_tokens": 10,
+        "batch output_tokens": 2,
+        "realtime input_tokens": 10,
+        "realtime output_tokens": 2,
+    }
+    assert figures.salvage() == {"expired": {"records": 1, "input_tokens": 10, "output_tokens": 2}}
+
+
+def test_merged_figures_are_those_of_all_rows_together() -> None:
+    """Split and run would not add up."""
+    rows = [answered(), failed("a"), answered(salvaged_from="expired"), failed("b"), failed("a")]
+    whole, parts = count(*rows), Figures()
+    for number, row in enumerate(rows, 1):
+        parts.merge(count(row, first_row=number))
+    assert parts.as_dict() == whole.as_dict()
+    assert parts.salvage() == whole.salvage()
+
+
+def test_no_rows_give_rates_of_zero() -> None:
+    """An empty split would end the run in a division by zero."""
+    found = count().as_dict()
+    assert (found["total_records"], found["success_rate"], found["validation_rate"]) == (0, 0.0, 0.0)
+
+
+def test_figures_that_do_not_add_up_are_refused() -> None:
+    """A summary that contradicts its own outputs would be believed."""
+    figures = count(answered())
+    figures.total += 1
+    with pytest.raises(RunError, match="the figures of split train do not add up"):
+        figures.check("split train")
+
+
+def test_a_summary_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A reader would see half a file; a failed write would leave one behind as the summary."""
+    path = write_summary({"name": "Grüße \u2028"}, tmp_path / "new" / "summary.json")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"name": "Grüße \u2028"}
+    assert [file.name for file in path.parent.iterdir()] == ["summary.json"]
+    with pytest.raises(TypeError):
+        write_summary({"value": object()}, tmp_path / "other" / "summary.json")
+    assert not (tmp_path / "other" / "summary.json").exists()
+
+
+def test_a_file_name_that_is_no_utf8_does_not_lose_the_summary(tmp_path: Path) -> None:
+    """A run of hours would end in an encoding error because of one old file name."""
+    path = write_summary({"file": "caf\udce9.csv"}, tmp_path / "summary.json")
+    assert json.loads(path.read_bytes()) == {"file": "caf\udce9.csv"}
