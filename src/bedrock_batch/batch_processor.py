@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from bedrock_batch.aws.clients import sdk_version, supports
 from bedrock_batch.background import Background
 from bedrock_batch.batch_steps import BatchSteps
 from bedrock_batch.config import Settings
@@ -18,10 +20,13 @@ from bedrock_batch.jobs.job import Job
 from bedrock_batch.jobs.runner import JobRunner
 from bedrock_batch.jsonl import JobLimits
 from bedrock_batch.ledger.document import JobEntry
+from bedrock_batch.ledger.identity import run_id_of
 from bedrock_batch.ledger.run import Run
+from bedrock_batch.model_input import ModelInput
 from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError, Source
 from bedrock_batch.results import JobResults, SentRecords, read_results
 from bedrock_batch.staging import StagedJob, read_records, stage_jobs
+from bedrock_batch.text import digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +54,7 @@ class BedrockBatchProcessor(BatchSteps):
 
     def should_use_batch_processing(self, df: pd.DataFrame) -> bool:
         """Whether batch inference would be used for the rows of a frame."""
-        return decide_mode(self.settings, len(df)).use_batch
+        return self._decide_for(len(df)).use_batch
 
     def invoke_records(self, records: Iterable[ModelInvocationRecord], run: Run) -> Generator[OutputBlock, None, None]:
         """Yield the outputs of a run's records, a block for each job, in the order in which jobs end."""
@@ -57,22 +62,12 @@ class BedrockBatchProcessor(BatchSteps):
         if not self.decision.use_batch:
             yield from super().invoke_records(records, run)
             return
-        settings = self.settings
-        limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
-        earlier_stops = [entry.stop for entry in run.ledger.jobs]
-        staged = stage_jobs(records, self.model_input, limits, run.folder, earlier_stops)
         unanswered = 0
-        jobs = Background(
-            lambda stop: JobRunner(settings, self.context, self.model_input, run, stop, self.spending).run(staged),
-            "jobs",
-        )
-        for job in jobs:
-            block = self._block(job, run)
+        for job, outputs in self._run_jobs(records, self.model_input, run):
+            block = _block(job.staged, outputs)
             unanswered += sum(isinstance(output, RecordError) for output in block.outputs)
             yield block
-            self.spending.release(len(job.staged.numbers) if job.state else 0)
-            _remove_files(job)
-        if unanswered and settings.batch_fallback == "fail":
+        if unanswered and self.settings.batch_fallback == "fail":
             raise RunError(
                 f"{unanswered} of {run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of "
                 "the others stay in the jobs' output folders"
@@ -80,20 +75,38 @@ class BedrockBatchProcessor(BatchSteps):
 
     def expected_source(self, count: int) -> Source:
         """Return how most of `count` records will be asked."""
-        return "batch" if decide_mode(self.settings, count).use_batch else "realtime"
+        return "batch" if self._decide_for(count).use_batch else "realtime"
 
     def check_mode(self, count: int) -> None:
         """Raise ConfigurationError where batch is asked for, impossible for `count` rows, and must not be replaced."""
-        decision = decide_mode(self.settings, count)
+        decision = self._decide_for(count)
         if self.settings.batch_mode == "batch" and self.settings.batch_fallback == "fail" and not decision.use_batch:
             raise ConfigurationError(
                 [f"BEDROCK_BATCH_MODE=batch is not possible: {reason}" for reason in decision.reasons]
             )
 
+    def _decide_for(self, count: int) -> Decision:
+        realtime = self.settings.batch_mode == "realtime"  # what a model cannot do in batch does not matter there
+        return decide_mode(self.settings, count, () if realtime else self._obstacles_of_model())
+
+    def _obstacles_of_model(self) -> list[str]:
+        """Return what in the model, or in how it must be asked, makes batch inference impossible."""
+        able, obstacles = self.ladder.capabilities, []
+        if able.batch is False:
+            obstacles.append(f"the {able.family} family has no batch inference (BEDROCK_MODEL_CAPABILITIES says so)")
+        if self.model_input.invocation_type == "Converse":
+            client = self.context.clients.bedrock
+            if not supports(client, "CreateModelInvocationJob", "modelInvocationType"):
+                obstacles.append(
+                    f"this model is asked through Converse, which in batch needs botocore 1.42.59 or newer; "
+                    f"{sdk_version()} is installed"
+                )
+        return obstacles
+
     def _decide(self, run: Run) -> Decision:
         """Return the mode of a run and say it, with the reasons, in the log; a run goes on in the mode it began in."""
         self.check_mode(run.count)
-        decision = decide_mode(self.settings, run.count)
+        decision = self._decide_for(run.count)
         if run.ledger.mode is not None:
             decision = Decision(run.ledger.mode == "batch", ("the run was begun so", *decision.reasons))
         run.ledger.set_mode("batch" if decision.use_batch else "realtime")
@@ -102,30 +115,62 @@ class BedrockBatchProcessor(BatchSteps):
         self.context.log.log(level, "mode=%s because %s", mode, "; ".join(decision.reasons))
         return decision
 
-    def _block(self, job: Job, run: Run) -> OutputBlock:
+    def _run_jobs(
+        self, records: Iterable[ModelInvocationRecord], asked: ModelInput, run: Run
+    ) -> Iterator[tuple[Job, dict[int, ModelInvocationOutput]]]:
+        """Send records in jobs, and yield each job that is done with, and the outputs of all rows it stands for."""
+        settings = self.settings
+        limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
+        earlier_stops = [entry.stop for entry in run.ledger.jobs]
+        staged = stage_jobs(records, asked, limits, run.folder, earlier_stops)
+        jobs = Background(
+            lambda stop: JobRunner(settings, self.context, asked, run, stop, self.spending).run(staged), "jobs"
+        )
+        for job in jobs:
+            yield job, self._outputs(job, asked, run)
+            self.spending.release(len(job.staged.numbers) if job.state else 0)
+            _remove_files(job)
+
+    def _outputs(self, job: Job, asked: ModelInput, run: Run) -> dict[int, ModelInvocationOutput]:
         """Return the outputs of all rows that a job stands for, those without an answer asked again as is set."""
         staged = job.staged
-        sent = SentRecords(
-            dict(zip(staged.numbers, staged.checks, strict=True)), self.model_input.model_id, self.model_input.prefilled
-        )
+        checks = dict(zip(staged.numbers, staged.checks, strict=True))
+        sent = SentRecords(checks, asked.model_id, asked.prefilled)
         results = read_results(job.result_paths, sent, unanswered=job.unanswered)
         outputs = results.outputs
         if job.problem:
             outputs.update(
                 {n: replace(o, message=job.problem) for n, o in outputs.items() if isinstance(o, RecordError)}
             )
-        for number in staged.left_out:
-            outputs[number] = RecordError(number, "not_batchable", "no batch job can hold this record", "batch")
         self._note(job, results)
         self._check_collected(run.ledger.job(staged.index), results)
+        if lower := self._lower(asked, outputs.values()):
+            outputs.update(self._send_again(staged, lower, run))
+        for number in staged.left_out:
+            outputs[number] = RecordError(number, "not_batchable", "no batch job can hold this record", "batch")
         self._salvage(staged, outputs, run)
         if job.state is not None:
             run.ledger.change_job(staged.index, state="collected", results=asdict(results.counts))
-        return OutputBlock(
-            staged.start,
-            [outputs[number] for number in range(staged.start, staged.stop)],
-            lambda numbers: read_records(staged, numbers),
-        )
+        return outputs
+
+    def _lower(self, asked: ModelInput, outputs: Collection[ModelInvocationOutput]) -> ModelInput | None:
+        """Return another way to ask where the service refused every record of a job for the way it was asked."""
+        refused = [o.message for o in outputs if isinstance(o, RecordError) and not o.retryable]
+        return self.ladder.lower(asked, refused[0]) if refused and len(refused) == len(outputs) else None
+
+    def _send_again(self, staged: StagedJob, asked: ModelInput, run: Run) -> dict[int, ModelInvocationOutput]:
+        """Send the records of a job by another rung, in a run within the run, and return their outputs."""
+        self.context.log.warning("batch=again records=%d structure=%s", len(staged.numbers), asked.structure)
+        body = digest(json.dumps([asked.head, asked.tail]), 32)
+        parts = {"within": run.ledger.run_id, "job": str(staged.index), "parameters": body}
+        folder = run.folder / f"again-{staged.index}-{body[:8]}"
+        folder.mkdir()
+        outputs: dict[int, ModelInvocationOutput] = {}
+        with self._open(parts, run_id_of(parts), len(staged.numbers), folder) as inner:
+            for _, answered in self._run_jobs(read_records(staged, staged.numbers), asked, inner):
+                outputs.update(answered)
+            inner.ledger.finish()
+        return outputs
 
     def _check_collected(self, entry: JobEntry | None, results: JobResults) -> None:
         """Raise RunError when results that were read before are gone: asking again would pay for them twice."""
@@ -179,6 +224,14 @@ class BedrockBatchProcessor(BatchSteps):
                 manifest.processed_record_count,
                 counts.lines,
             )
+
+
+def _block(staged: StagedJob, outputs: Mapping[int, ModelInvocationOutput]) -> OutputBlock:
+    return OutputBlock(
+        staged.start,
+        [outputs[number] for number in range(staged.start, staged.stop)],
+        lambda numbers: read_records(staged, numbers),
+    )
 
 
 def _counts(words: Iterable[str]) -> str:

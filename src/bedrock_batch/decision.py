@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bedrock_batch.config import Settings
@@ -15,15 +16,16 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide_mode(settings: Settings, count: int) -> Decision:
+def decide_mode(settings: Settings, count: int, of_model: Sequence[str] = ()) -> Decision:
     """Return whether `count` records are answered by batch inference, by the rule of `BEDROCK_BATCH_MODE`.
 
     `auto` takes batch for a run of at least `BEDROCK_BATCH_THRESHOLD` records with a role and both S3 paths. What
     makes batch impossible (no role, no S3 path, fewer records than a job's minimum) decides in `batch` mode too.
+    `of_model` are the obstacles that lie in the model or in how it must be asked.
     """
     if settings.batch_mode == "realtime":
         return Decision(False, ("BEDROCK_BATCH_MODE=realtime",))
-    obstacles = batch_obstacles(settings, count)
+    obstacles = (*batch_obstacles(settings, count), *of_model)
     if settings.batch_mode == "auto" and count < settings.batch_threshold:
         obstacles += (f"{count} records are fewer than BEDROCK_BATCH_THRESHOLD={settings.batch_threshold}",)
     if obstacles:
