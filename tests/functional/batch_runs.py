@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import random
@@ -209,7 +210,8 @@ def write_table(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         return
     delimiter = "\t" if kind == "tsv" else ","
     lines = [delimiter.join(rows[0]), *(delimiter.join(_quoted(cell) for cell in row.values()) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    data = ("\n".join(lines) + "\n").encode("utf-8")
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
 def _quoted(cell: str) -> str:
