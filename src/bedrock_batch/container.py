@@ -54,6 +54,13 @@ def check_inside(root: str | Path, path: str | Path) -> Path:
     return Path(path)
 
 
+def check_folder(root: str | Path, folder: str | Path) -> None:
+    """Raise InputError where a folder, or what lies directly in it, leads out of the root; it may be absent."""
+    if Path(folder).is_dir():
+        for path in (Path(folder), *sorted(Path(folder).iterdir())):
+            check_inside(root, path)
+
+
 def make_output_folder(path: str | Path) -> None:
     """Make a folder for outputs and see that files can be written to it; raises InputError where they cannot."""
     try:

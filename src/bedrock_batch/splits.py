@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bedrock_batch.container import check_folder
 from bedrock_batch.errors import InputError
 from bedrock_batch.hosts import Host
 from bedrock_batch.processor import BedrockProcessor, join_columns
@@ -87,11 +88,17 @@ class SplitRows:
 
 
 def find_splits(
-    input_folder: Path, output_folder: Path, job_type: str, log: logging.Logger, host: Host | None = None
+    input_folder: Path,
+    output_folder: Path,
+    job_type: str,
+    log: logging.Logger,
+    host: Host | None = None,
+    root: Path | None = None,
 ) -> tuple[Split, ...]:
     """Return the splits of a job type: train, val and test of `training` where they exist, else one data set.
 
-    Of several hosts each gets its share of them. Raises InputError, naming the folder and what it holds, where there is
+    Of several hosts each gets its share of them. Nothing is read that leads out of `root`, by default the input folder,
+    through a symbolic link. Raises InputError, naming the folder and what it holds, where there is
     no data file; a host for which SageMaker's sharding left none has no splits.
     """
     host = host or Host()
@@ -99,7 +106,8 @@ def find_splits(
     splits: list[Split] = []
     for name in names or [""]:
         try:
-            split = open_split(name or job_type, input_folder / name, output_folder / name, log)
+            folder = input_folder / name
+            split = open_split(name or job_type, folder, output_folder / name, log, root or input_folder)
             splits.append(_share_of(split, host, name))
         except EmptySplitError as error:
             if not names and not host.sharded:
@@ -133,8 +141,14 @@ class EmptySplitError(InputError):
     """A folder holds no data file."""
 
 
-def open_split(name: str, input_folder: Path, output_folder: Path, log: logging.Logger) -> Split:
-    """Return the split of a folder; InputError collects what is wrong with its files."""
+def open_split(
+    name: str, input_folder: Path, output_folder: Path, log: logging.Logger, root: Path | None = None
+) -> Split:
+    """Return the split of a folder; InputError collects what is wrong with its files.
+
+    Nothing is read that leads out of `root`, by default the folder, through a symbolic link.
+    """
+    check_folder(root or input_folder, input_folder)
     found, ignored = find_data_files(input_folder)
     for path in ignored:
         log.info("file=%s is ignored: neither CSV, TSV nor Parquet by its name", path)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from bedrock_batch import __version__
 from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import Settings, load_settings
-from bedrock_batch.container import make_output_folder, read_max_runtime
+from bedrock_batch.container import check_folder, make_output_folder, read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.hosts import Host, read_host
@@ -147,6 +147,7 @@ def _prepare(request: StepRequest) -> tuple[BedrockBatchProcessor, tuple[Split, 
             request.job_type,
             request.log,
             host,
+            request.processing_dir,
         )
     )
     processor = None
@@ -168,6 +169,10 @@ def _load_texts(request: StepRequest, settings: Settings | None, problems: Probl
     templates_path = Path(request.input_paths["prompt_templates"])
     schema_path = Path(request.input_paths["validation_schema"])
     before = len(problems.texts)
+    for folder in (templates_path, schema_path):
+        problems.attempt(lambda folder=folder: check_folder(request.processing_dir or folder, folder))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+    if len(problems.texts) > before:
+        return None
     texts: dict[str, Any] = {}
     if settings is None or not settings.user_prompt_template or _has_files(templates_path):
         templates = problems.attempt(lambda: load_prompt_templates(templates_path, request.log))
