@@ -137,18 +137,28 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--show-rows", action="store_true", help="with --plan: print three prompts with their rows' text"
     )
-    parser.add_argument("--json", action="store_true", help="with --plan: print JSON")
+    parser.add_argument(
+        "--doctor", action="store_true", help="check that account, role, buckets and model can do this run"
+    )
+    parser.add_argument("--call", action="store_true", help="with --doctor: ask the model one tiny question, too")
+    parser.add_argument("--json", action="store_true", help="with --plan or --doctor: print JSON")
     options = parser.parse_args(arguments)
-    if (options.show_rows or options.json) and not options.plan:
-        parser.error("--show-rows and --json belong to --plan")
+    if options.plan and options.doctor:
+        parser.error("--plan and --doctor are two commands: give one of them")
+    if options.show_rows and not options.plan:
+        parser.error("--show-rows belongs to --plan")
+    if options.call and not options.doctor:
+        parser.error("--call belongs to --doctor")
+    if options.json and not (options.plan or options.doctor):
+        parser.error("--json belongs to --plan or --doctor")
     return options
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the step as its command line says and return the exit code: 0 done, 1 failed, 2 wrong input or settings."""
     options = parse_arguments(arguments)
-    # A plan says itself what a log would.
-    level = logging.ERROR if options.plan else logging.INFO
+    # A plan and a doctor say themselves what a log would.
+    level = logging.ERROR if options.plan or options.doctor else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, _interrupt)
     # A job's records are alive together and hold no cycles: looking for some at every 700th cost a third of the time.
@@ -161,6 +171,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
                 environ = {**LOCAL_DEFAULTS, **environ, **_start_local(stack, environ, options)}
             if options.plan:
                 return _print_plan(environ, options)
+            if options.doctor:
+                return _print_findings(environ, options)
             from bedrock_batch.container import container_paths
 
             main(*container_paths(options.processing_dir), environ, options)
@@ -169,6 +181,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(getattr(error, "exit_code", 1), _explain(error), options)
     return 0
+
+
+def _print_findings(environ: Mapping[str, str], options: argparse.Namespace) -> int:
+    """Print what the doctor found, for people or for programs; the exit code is 1 where there is a problem."""
+    import json
+
+    from bedrock_batch.container import container_paths
+    from bedrock_batch.doctor.examine import findings_as_dict, render_findings
+    from bedrock_batch.step import examine_step
+
+    request = _request(*container_paths(options.processing_dir), environ, options)
+    findings = examine_step(request, call=options.call)
+    text = json.dumps(findings_as_dict(findings), indent=2) if options.json else render_findings(findings)
+    sys.stdout.write(text + "\n")
+    return int(any(finding.status == "problem" for finding in findings))
 
 
 # What a run against the local Bedrock takes where the environment says nothing else.
@@ -202,6 +229,7 @@ def _start_local(stack: ExitStack, environ: Mapping[str, str], options: argparse
     settings = {**LOCAL_DEFAULTS, **environ}
     for name in ("BEDROCK_BATCH_INPUT_S3_PATH", "BEDROCK_BATCH_OUTPUT_S3_PATH"):
         local.create_bucket(settings[name].removeprefix("s3://").split("/")[0])
+    local.create_role(settings["BEDROCK_BATCH_ROLE_ARN"].rsplit("/", 1)[-1])
     return local.environment
 
 

@@ -51,6 +51,9 @@ def make_clients(settings: Settings, environ: Mapping[str, str]) -> ClientFactor
             ("bedrock", "AWS_ENDPOINT_URL_BEDROCK"),
             ("bedrock-runtime", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
             ("s3", "AWS_ENDPOINT_URL_S3"),
+            ("sts", "AWS_ENDPOINT_URL_STS"),
+            ("iam", "AWS_ENDPOINT_URL_IAM"),
+            ("service-quotas", "AWS_ENDPOINT_URL_SERVICE_QUOTAS"),
         )
         if environ.get(name)
     }

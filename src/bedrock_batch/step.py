@@ -18,6 +18,8 @@ from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import Settings, load_settings
 from bedrock_batch.container import check_folder, make_output_folder, read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
+from bedrock_batch.doctor.examine import examine
+from bedrock_batch.doctor.finding import Finding, Patient
 from bedrock_batch.errors import ConfigurationError, InputError, RunError
 from bedrock_batch.hosts import Host, read_host
 from bedrock_batch.plan.build import build_plan
@@ -112,6 +114,17 @@ def plan_step(request: StepRequest, *, show_rows: bool = False) -> dict[str, Any
     processor, splits = _prepare(request)
     _, warnings = load_settings(request.environ)
     return build_plan(splits, processor, warnings, show_rows=show_rows)
+
+
+def examine_step(request: StepRequest, *, call: bool = False) -> list[Finding]:
+    """Return what the account, the role, the buckets and the model lack for runs under these settings.
+
+    Data, template and schema are not needed. Nothing is paid for unless `call` asks for one tiny question.
+    """
+    settings, warnings = load_settings(request.environ)
+    context = (request.make_context or (lambda known: RunContext(make_clients(known, request.environ))))(settings)
+    opt_ml = request.processing_dir.parent if request.processing_dir else None
+    return examine(Patient(settings, context, opt_ml, call, warnings))
 
 
 def process_split_directory(

@@ -113,6 +113,9 @@ class Behaviour:
     refuse_duplicate_record_ids: bool = False
     entitled: bool = True
     not_batchable: tuple[str, ...] = ()
+    closed_models: tuple[str, ...] = ()
+    legacy_models: tuple[str, ...] = ()
+    denied_actions: tuple[str, ...] = ()
     application_profiles: Mapping[str, str] = field(default_factory=dict)
     omit_optional_share: float = 0.25
     latency_seconds: Mapping[str, float] = field(default_factory=dict)

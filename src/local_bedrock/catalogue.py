@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from local_bedrock.account import model_name
 from local_bedrock.behaviour import Behaviour
 from local_bedrock.errors import AwsError
 from local_bedrock.families import FAMILIES, Family
@@ -59,19 +60,31 @@ class Catalogue:
             )
         return {"modelDetails": self._describe_model(model.id, model.family)}
 
+    def get_availability(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """GetFoundationModelAvailability by bare id."""
+        model = self._desk.resolve(params["modelId"])
+        is_open = model.id not in self._behaviour.closed_models
+        return {
+            "modelId": model.id,
+            "agreementAvailability": {"status": "AVAILABLE" if is_open else "NOT_AVAILABLE"},
+            "authorizationStatus": "AUTHORIZED" if is_open else "NOT_AUTHORIZED",
+            "entitlementAvailability": "AVAILABLE" if is_open else "NOT_AVAILABLE",
+            "regionAvailability": "AVAILABLE",
+        }
+
     def _describe_model(self, model_id: str, family: Family) -> dict[str, Any]:
         embeds = family.shape == "titan_embedding"
         return {
             "modelArn": self._model_arn(model_id, self._region),
             "modelId": model_id,
-            "modelName": model_id.partition(".")[2],
+            "modelName": model_name(model_id),
             "providerName": _PROVIDERS[model_id.partition(".")[0]],
             "inputModalities": ["TEXT"],
             "outputModalities": ["EMBEDDING" if embeds else "TEXT"],
             "responseStreamingSupported": False,
             "customizationsSupported": [],
             "inferenceTypesSupported": ["INFERENCE_PROFILE" if family.profile_required else "ON_DEMAND"],
-            "modelLifecycle": {"status": "ACTIVE"},
+            "modelLifecycle": {"status": "LEGACY" if model_id in self._behaviour.legacy_models else "ACTIVE"},
         }
 
     def list_profiles(self, params: Mapping[str, Any]) -> dict[str, Any]:

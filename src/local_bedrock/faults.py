@@ -96,9 +96,20 @@ def fault_response(fault: CallFault, service: str) -> Response | None:
         return None
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
     message = fault.message or _MESSAGES.get(fault.code, f"The local Bedrock was told to answer with {fault.code}.")
-    if service != "s3":
-        return error_response(AwsError(fault.code, message, fault.status, headers))
-    return s3_error(fault.code, message, fault.status, headers)
+    if service == "s3":
+        return s3_error(fault.code, message, fault.status, headers)
+    if service in ("iam", "sts"):
+        return _query_error(fault.code, message, fault.status, headers)
+    return error_response(AwsError(fault.code, message, fault.status, headers))
+
+
+def _query_error(code: str, message: str, status: int | None, headers: Mapping[str, str]) -> Response:
+    """The XML response that IAM and STS give for an error."""
+    body = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
+        f"<Message>{escape(message)}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
+    )
+    return Response(status or 403, {"Content-Type": "text/xml", **headers}, body.encode())
 
 
 def s3_error(code: str, message: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any
 
 from moto.backends import get_backend
 
+from local_bedrock.account import AccountDesk
 from local_bedrock.answers import Answerer, AnswerSource
 from local_bedrock.batch import BatchWork
 from local_bedrock.behaviour import Behaviour
@@ -75,7 +77,8 @@ class LocalBedrock:
         _count_server(1)
         self._closing.clear()
         faults = FaultDesk(self.behaviour, self._journal, self._closing.wait)
-        service = Service(self._models, self._operations(), self._journal, faults)
+        account = AccountDesk(self.behaviour)
+        service = Service(self._models, self._operations(), self._journal, faults, account)
         self._http.exchange = service.exchange
         self._http.start()
         return self
@@ -113,7 +116,7 @@ class LocalBedrock:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that lead any AWS SDK here, with dummy credentials."""
-        services = ("BEDROCK", "BEDROCK_RUNTIME", "S3", "STS")
+        services = ("BEDROCK", "BEDROCK_RUNTIME", "S3", "STS", "IAM", "SERVICE_QUOTAS")
         return {
             **{f"AWS_ENDPOINT_URL_{service}": self.endpoint_url for service in services},
             "AWS_ACCESS_KEY_ID": "local",
@@ -140,6 +143,22 @@ class LocalBedrock:
         with contextlib.closing(client):
             client.create_bucket(Bucket=name)
         return name
+
+    def create_role(self, name: str, trusted_service: str = "bedrock.amazonaws.com") -> str:
+        """Create a role that a service may take on, also when it is there already; gives its ARN."""
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": trusted_service},
+            "Action": "sts:AssumeRole",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        client = make_client("iam", self.endpoint_url, "us-east-1", INTERNAL_MARK)
+        with contextlib.closing(client):
+            try:
+                client.create_role(RoleName=name, AssumeRolePolicyDocument=policy)
+            except client.exceptions.EntityAlreadyExistsException:
+                client.update_assume_role_policy(RoleName=name, PolicyDocument=policy)
+            return str(client.get_role(RoleName=name)["Role"]["Arn"])
 
     def on_call(self, hook: Hook) -> None:
         """Have `hook` called before and after every call; a `CallFault` that it returns is committed at once."""
@@ -203,6 +222,7 @@ class LocalBedrock:
             "CountTokens": runtime.count_tokens,
             "ListFoundationModels": catalogue.list_models,
             "GetFoundationModel": catalogue.get_model,
+            "GetFoundationModelAvailability": catalogue.get_availability,
             "ListInferenceProfiles": catalogue.list_profiles,
             "GetInferenceProfile": catalogue.get_profile,
         }

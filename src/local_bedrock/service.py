@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from local_bedrock.account import AccountDesk
 from local_bedrock.behaviour import CallFault
 from local_bedrock.errors import AwsError
 from local_bedrock.faults import FaultDesk, fault_response, s3_error, s3_operation
@@ -31,12 +32,18 @@ class Service:
     """Dispatches requests by the service they are signed for."""
 
     def __init__(
-        self, models: ServiceModels, operations: Mapping[str, Operation], journal: Journal, faults: FaultDesk
+        self,
+        models: ServiceModels,
+        operations: Mapping[str, Operation],
+        journal: Journal,
+        faults: FaultDesk,
+        account: AccountDesk,
     ) -> None:
         self._models = models
         self._operations = operations
         self._journal = journal
         self._faults = faults
+        self._account = account
 
     def exchange(self, request: Request, ask_moto: Callable[[], Response]) -> Response | None:
         """Answer one request; None drops the connection."""
@@ -89,7 +96,7 @@ class Service:
         at_once, planned = self._faults.before(call)
         if at_once is not None:
             return _commit(call, at_once, service)
-        response = _ask(ask_moto, service)
+        response = self._account.answer(call.operation, request) or _ask(ask_moto, service)
         afterwards = self._faults.after(call, planned)
         if afterwards is not None:
             return _commit(call, afterwards, service)

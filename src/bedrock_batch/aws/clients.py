@@ -82,6 +82,19 @@ class ClientFactory:
         return cast("S3Client", self._client("s3"))
 
     @property
+    def sts(self) -> Any:
+        """Who calls. This and the next two serve `--doctor` alone."""
+        return self._client("sts")
+
+    @property
+    def iam(self) -> Any:
+        return self._client("iam")
+
+    @property
+    def service_quotas(self) -> Any:
+        return self._client("service-quotas")
+
+    @property
     def region_name(self) -> str:
         """The region that the clients speak to."""
         return self.bedrock.meta.region_name
@@ -115,6 +128,11 @@ class ClientFactory:
         )
         if service == "s3":
             return common.merge(Config(retries={"mode": "standard"}))
+        if not service.startswith("bedrock"):
+            # A place without a way to these services must not keep a person waiting.
+            return common.merge(
+                Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 2})
+            )
         # `retries` is the only retry layer over Bedrock; on top of the SDK's the two would multiply.
         own = Config(retries={"mode": "standard", "total_max_attempts": 1})
         if service == "bedrock-runtime":
