@@ -425,6 +425,8 @@ def test_the_public_form_holds_no_text_of_the_user() -> None:
 @given(data=st.data())
 def test_what_the_service_accepts_is_accepted(shape: str, field: str, data: st.DataObject) -> None:
     """A value that AWS accepts could not be used."""
+    if shape == "S3Uri" and re.fullmatch(pattern_of(shape), "s3://bucket/a=b"):
+        pytest.skip("this botocore describes S3 URIs more widely than the service takes them")
     ascii_only = st.characters(min_codepoint=33, max_codepoint=126)
     text = data.draw(
         st.from_regex(pattern_of(shape), fullmatch=True, alphabet=ascii_only).filter(lambda t: len(t) < 800)
