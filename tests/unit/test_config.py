@@ -431,7 +431,8 @@ def test_what_the_service_accepts_is_accepted(shape: str, field: str, data: st.D
     text = data.draw(
         st.from_regex(pattern_of(shape), fullmatch=True, alphabet=ascii_only).filter(lambda t: len(t) < 800)
     )
-    assert getattr(settings_from_mapping({"primary_model_id": "a.b", field: text}), field) == text.rstrip("/")
+    wanted = text.rstrip("/") if shape == "S3Uri" else text
+    assert getattr(settings_from_mapping({"primary_model_id": "a.b", field: text}), field) == wanted
 
 
 @given(st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9+.-]{0,35}", fullmatch=True))
