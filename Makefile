@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := src tests docs/examples tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-realtime test check format bench clean pyz image image-test pipeline-test constraints
+.PHONY: help demo demo-realtime test check format bench clean pyz image image-test pipeline-test test-oldest constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,19 @@ image: ## build the container image with a Docker engine
 
 image-test: $(VENV)/.dev ## build the image without a Docker engine and run the step in it (root, buildah, debootstrap)
 	$(BIN)/python tests/image/check_image.py
+
+# Python 3.10 where it can be found. pyarrow 14 and pandas 2.0 have no wheels for a Python newer than 3.11.
+OLDEST_PYTHON ?= $(shell for each in python3.10 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.10.*/bin/python $(PYTHON); do \
+	$$each -c pass 2>/dev/null && echo $$each && break; done)
+
+build/oldest/.done: pyproject.toml constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[local]' \
+		hypothesis jsonschema pytest pytest-socket pytest-timeout pytest-xdist
+	@touch $@
+
+test-oldest: build/oldest/.done ## run the tests on the oldest supported packages and Python
+	build/oldest/bin/python -m pytest -n 2
 
 pipeline-test: $(VENV)/.dev ## render the example pipelines with the sagemaker SDKs 2 and 3, offline (installs 2 GB under build/)
 	$(PYTHON) -m venv build/sdk2
