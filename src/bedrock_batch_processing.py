@@ -69,9 +69,10 @@ def main(
 
     Keys of the paths: `input_data`, `prompt_templates`, `validation_schema`; `processed_data`, `analysis_summary`.
     """
+    request = _request(input_paths, output_paths, environ_vars, job_args, logger)
     from bedrock_batch.step import run_step
 
-    return run_step(_request(input_paths, output_paths, environ_vars, job_args, logger))
+    return run_step(request)
 
 
 def _request(
@@ -81,7 +82,11 @@ def _request(
     job_args: argparse.Namespace,
     logger: logging.Logger | None = None,
 ) -> StepRequest:
-    """Return the request of a run as the step takes it."""
+    """Return the request of a run as the step takes it; wrong settings are told before what takes time is loaded."""
+    from bedrock_batch.preflight import check_settings
+
+    overrides = {name: getattr(job_args, name, None) for name in ("batch_size", "max_retries")}
+    check_settings(input_paths, environ_vars, overrides)
     from bedrock_batch.step import StepRequest
 
     processing_dir = getattr(job_args, "processing_dir", None)
@@ -90,8 +95,7 @@ def _request(
         output_paths,
         environ_vars,
         job_args.job_type,
-        batch_size=getattr(job_args, "batch_size", None),
-        max_retries=getattr(job_args, "max_retries", None),
+        **overrides,
         processing_dir=Path(processing_dir) if processing_dir else None,
         log=logger or logging.getLogger("bedrock_batch"),
     )
@@ -102,10 +106,11 @@ def _print_plan(environ: Mapping[str, str], options: argparse.Namespace) -> int:
     import json
 
     from bedrock_batch.container import container_paths
+
+    request = _request(*container_paths(options.processing_dir), environ, options)
     from bedrock_batch.plan.text import render_plan
     from bedrock_batch.step import plan_step
 
-    request = _request(*container_paths(options.processing_dir), environ, options)
     plan = plan_step(request, show_rows=options.show_rows)
     sys.stdout.write((json.dumps(plan, indent=2) if options.json else render_plan(plan)) + "\n")
     return 0

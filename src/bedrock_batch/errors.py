@@ -6,7 +6,10 @@ the start of one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class BedrockBatchError(Exception):
@@ -41,3 +44,25 @@ class HopelessError(RunError):
 
 class JobError(BedrockBatchError, RuntimeError):
     """One model invocation job failed; it becomes values for the job's records inside the batch layer."""
+
+
+class Problems:
+    """Collects what is wrong with the configuration and the input, to be told at once."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def attempt(self, function: Callable[[], T]) -> T | None:
+        """Return the result of `function`, or None when it found a problem."""
+        try:
+            return function()
+        except ConfigurationError as error:
+            self.texts += error.problems
+        except InputError as error:
+            self.texts.append(str(error))
+        return None
+
+    def raise_any(self) -> None:
+        """Raise all problems as one ConfigurationError, each once; nothing happens where there is none."""
+        if self.texts:
+            raise ConfigurationError(list(dict.fromkeys(self.texts)))

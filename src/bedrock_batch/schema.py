@@ -19,13 +19,13 @@ from pydantic import BaseModel, ValidationError
 
 from bedrock_batch.errors import InputError
 from bedrock_batch.response_model import build_response_model, check_storable
+from bedrock_batch.schema_files import find_schema_file, read_schema_file
 from bedrock_batch.schema_nodes import allow_null_for_optional, as_node, refuse_external_references
 from bedrock_batch.text import printable, shorten
 
 DEFAULT_MODEL_NAME = "BedrockResponse"
 REASON_LIMIT = 300
 _VALUE_LIMIT = 80
-_SCHEMA_FILE = re.compile(r"validation_schema(?:_(?P<timestamp>.*))?\.json")
 # A `$schema` that the referee does not know makes it look for that document in the network.
 _DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/20(19-09|20-12))/schema#?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -46,8 +46,8 @@ def load_validation_schema(schema_path: str | Path, log: logging.Logger | None =
 
     InputError names the file and what is wrong: no `properties`, an unknown name in `required`, an invalid schema.
     """
-    path = _newest_schema_file(Path(schema_path))
-    schema = check_validation_schema(_read_json(path), str(path))
+    path = find_schema_file(Path(schema_path))
+    schema = check_validation_schema(read_schema_file(path), str(path))
     if log:
         log.info("Loaded %s with %d fields", path.name, len(schema["properties"]))
     return schema
@@ -62,31 +62,6 @@ def check_validation_schema(content: Any, source: str) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     return content
-
-
-def _newest_schema_file(folder: Path) -> Path:
-    if folder.is_file():
-        return folder
-    found = sorted(entry for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
-    files = [path for path in found if _SCHEMA_FILE.fullmatch(path.name)]
-    if not files:
-        names = ", ".join(path.name for path in found[:10]) or "nothing"
-        raise InputError(f"no validation_schema_*.json in {folder} (found: {names}); the template step writes it")
-    return max(files, key=_age_key)
-
-
-def _age_key(path: Path) -> tuple[str, int]:
-    match = _SCHEMA_FILE.fullmatch(path.name)
-    return (match["timestamp"] or "") if match else "", path.stat().st_mtime_ns
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file in UTF-8 ({error})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 class ResponseSchema:

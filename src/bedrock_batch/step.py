@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bedrock_batch import __version__
 from bedrock_batch.batch_processor import BedrockBatchProcessor
@@ -20,7 +20,7 @@ from bedrock_batch.container import check_folder, make_output_folder, read_max_r
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.doctor.examine import examine
 from bedrock_batch.doctor.finding import Finding, Patient
-from bedrock_batch.errors import ConfigurationError, InputError, RunError
+from bedrock_batch.errors import Problems, RunError
 from bedrock_batch.hosts import Host, read_host
 from bedrock_batch.plan.build import build_plan
 from bedrock_batch.prompts import load_prompt_templates
@@ -36,8 +36,8 @@ from bedrock_batch.splits import (
     process_splits,
 )
 from bedrock_batch.summary import SCHEMA_VERSION, Figures, write_summary
+from bedrock_batch.token_advice import TokenUse, token_advice
 
-T = TypeVar("T")
 STATE_FOLDER = ".bedrock-batch"
 _DISTRIBUTIONS = ("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity", "jsonschema-rs", "json_repair")
 
@@ -59,27 +59,6 @@ class StepRequest:
     processing_dir: Path | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     make_context: Callable[[Settings], RunContext] | None = None
-
-
-class Problems:
-    """Collects what is wrong with the configuration and the input, to be told at once."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def attempt(self, function: Callable[[], T]) -> T | None:
-        """Return the result of `function`, or None when it found a problem."""
-        try:
-            return function()
-        except ConfigurationError as error:
-            self.texts += error.problems
-        except InputError as error:
-            self.texts.append(str(error))
-        return None
-
-    def raise_any(self) -> None:
-        if self.texts:
-            raise ConfigurationError(list(dict.fromkeys(self.texts)))
 
 
 def run_step(request: StepRequest) -> dict[str, Any]:
@@ -259,6 +238,9 @@ def _summarize(
             "salvaged": run.salvage(),
         },
         "cost": _cost(processor),
+        "model": processor.model_report(),
+        "max_tokens": _max_tokens(processor, run),
+        "shared_prompts": _shared_prompts(processor),
         "truncation_stats": asdict(processor.template.truncation),
         "splits_processed": [split.as_dict() for split in result.splits],
         "rate_limit": asdict(processor.realtime.limiter.snapshot()),
@@ -285,6 +267,27 @@ def _check_cost(cost: Mapping[str, Any]) -> None:
             f"{cost['limit_reached']}: no further record was asked. The outputs are written; start the step again with "
             "a higher limit to go on, without paying for an answered record twice"
         )
+
+
+def _max_tokens(processor: BedrockBatchProcessor, run: Figures) -> dict[str, Any]:
+    """Return what the limit of tokens costs in real time, with advice where it is far above what answers use."""
+    use = TokenUse(
+        run.sources["realtime"],
+        run.tokens["realtime input_tokens"],
+        run.tokens["realtime output_tokens"],
+        run.longest_answer,
+        processor.ladder.capabilities.burndown,
+    )
+    told = token_advice(processor.model_input.max_tokens, use)
+    if told["advice"]:
+        processor.context.log.info("%s", told["advice"])
+    return told
+
+
+def _shared_prompts(processor: BedrockBatchProcessor) -> dict[str, int] | None:
+    """Return how many rows there were and how many different prompts; None where every row is asked by itself."""
+    shared = processor.shared
+    return {"rows": shared.rows, "distinct": shared.distinct} if shared else None
 
 
 def _versions() -> dict[str, str]:

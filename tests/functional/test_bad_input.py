@@ -86,18 +86,34 @@ def test_a_bad_try_gives_one_clear_line_and_exit_code_2(
     assert message.strip() in errors[0]
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path, local: LocalBedrock) -> None:
-    """A user would correct one problem a try, each try a queue and a start of a container."""
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        pytest.param(
+            {"BEDROCK_TOP_P": "2", "BEDROCK_BATCH_SIZE": "0"},
+            ["BEDROCK_TOP_P", "BEDROCK_BATCH_SIZE"],
+            id="settings too",
+        ),
+        pytest.param({}, ["b.csv"], id="data too"),
+    ],
+)
+def test_all_problems_are_told_at_once(
+    tmp_path: Path, local: LocalBedrock, settings: dict[str, str], named: list[str]
+) -> None:
+    """A user would correct one problem a try, each try a queue and a start of a container.
+
+    With wrong settings the data are not read: that may take minutes, and the settings are told within a second.
+    """
     root = tmp_path / "processing"
     write_inputs(root / "input", {"train/a.csv": 3})
-    environ = {**ENVIRON, **local.environment, "BEDROCK_TOP_P": "2", "BEDROCK_BATCH_SIZE": "0"}
+    environ = {**ENVIRON, **local.environment, **settings}
     _rewrite("templates/prompts.json", "{}")(root, environ)
-    _rewrite(SCHEMA, "[]")(root, environ)
+    _rewrite(SCHEMA, "[")(root, environ)
     _rewrite("data/train/b.csv", "id,text\n1\n")(root, environ)
     ended = run_process(step_command(root, "--job_type", "training"), step_environ(environ))
     errors = "\n".join(line for line in ended.stderr.splitlines() if " ERROR " in line)
     assert ended.returncode == 2
-    for word in ("BEDROCK_TOP_P", "BEDROCK_BATCH_SIZE", "user_prompt_template", "validation_schema_", "b.csv"):
+    for word in ("user_prompt_template", "validation_schema_", *named):
         assert word in errors
 
 
