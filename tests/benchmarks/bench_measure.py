@@ -1,0 +1,31 @@
+"""Measuring: several ways in turn in one process, so that their ratios hold on a noisy machine."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Medians of the rounds: rows per second of wall time, and per second of CPU time."""
+
+    wall: float
+    cpu: float
+
+
+def measure(ways: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, Rate]:
+    """Return the rate of each way, all of them run once in each round; a way returns its number of rows."""
+    walls: dict[str, list[float]] = {name: [] for name in ways}
+    cpus: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            gc.collect()
+            cpu, wall = time.process_time(), time.perf_counter()
+            rows = way()
+            walls[name].append(rows / (time.perf_counter() - wall))
+            cpus[name].append(rows / (time.process_time() - cpu))
+    return {name: Rate(statistics.median(walls[name]), statistics.median(cpus[name])) for name in ways}

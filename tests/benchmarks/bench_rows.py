@@ -1,0 +1,141 @@
+"""Rows to batch file, and result file to table: ours beside the row-wise way (R) and the limit (L)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+import pyarrow.parquet as pq
+from bench_data import MODEL, PLACEHOLDERS, SCHEMA, SYSTEM, TEMPLATE, write_results, write_rows
+from bench_measure import Rate, measure
+
+from bedrock_batch.config import settings_from_mapping
+from bedrock_batch.jsonl import JobLimits
+from bedrock_batch.model_input import build_model_input
+from bedrock_batch.prompts import PromptTemplate
+from bedrock_batch.records import ModelInvocationRecord, record_id
+from bedrock_batch.responses import OutcomeColumns, ResponseParser
+from bedrock_batch.results import SentRecords, read_results
+from bedrock_batch.schema import ResponseSchema
+from bedrock_batch.sources import text_columns
+from bedrock_batch.staging import prompt_check, stage_jobs
+from bedrock_batch.tables.reader import open_table
+
+SETTINGS = settings_from_mapping({"primary_model_id": MODEL, "max_tokens": 1024})
+MODEL_INPUT = build_model_input(SETTINGS, MODEL, system_prompt=SYSTEM)
+PARSER_SCHEMA = ResponseSchema(SCHEMA)
+
+
+def _body(prompt: str) -> dict[str, Any]:
+    return {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 1024,
+        "temperature": 1.0,
+        "top_p": 0.999,
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": "{"}],
+        "system": SYSTEM,
+    }
+
+
+def stage(path: Path, folder: Path) -> int:
+    """Ours: Parquet to job files on disk, planned, checked and hashed."""
+    template = PromptTemplate(TEMPLATE, PLACEHOLDERS, SYSTEM)
+
+    def records():
+        number = 0
+        for batch in open_table(path).batches():
+            for prompt in template.render_rows(text_columns(batch, template.placeholders), batch.num_rows):
+                yield ModelInvocationRecord(number, prompt)
+                number += 1
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return sum(
+        len(job.numbers) for job in stage_jobs(records(), MODEL_INPUT, JobLimits(100, 45_000, 900 << 20), folder)
+    )
+
+
+def stage_row_wise(path: Path, folder: Path) -> int:
+    """R: `iterrows`, `str.replace` for each placeholder, `json.dumps`."""
+    frame = pd.read_parquet(path)
+    with (folder / "row-wise.jsonl").open("w") as file:
+        for position, row in frame.iterrows():
+            prompt = TEMPLATE
+            for name in PLACEHOLDERS:
+                prompt = prompt.replace("{" + name + "}", str(row[name]))
+            file.write(json.dumps({"recordId": f"record_{position}", "modelInput": _body(prompt)}) + "\n")
+    return len(frame)
+
+
+def stage_bare(path: Path, folder: Path) -> int:
+    """L: join and serialise with orjson, and nothing else."""
+    table = pq.read_table(path)
+    columns = [table[name].to_pylist() for name in PLACEHOLDERS]
+    with (folder / "bare.jsonl").open("wb") as file:
+        for number, (product, count, review) in enumerate(zip(*columns, strict=True)):
+            prompt = "".join(
+                ("Judge the review of ", product, " with number ", str(count), ":\n", review, "\nAnswer with JSON.")
+            )
+            file.write(orjson.dumps({"recordId": record_id(number), "modelInput": _body(prompt)}) + b"\n")
+    return table.num_rows
+
+
+def read(path: Path, sent: SentRecords) -> int:
+    """Ours: result file to Arrow columns, joined by id, checked, repaired where need be, validated."""
+    outputs = read_results([path], sent, unanswered="missing").outputs
+    parser, columns = ResponseParser(PARSER_SCHEMA), OutcomeColumns(PARSER_SCHEMA, "llm_")
+    return columns.to_batch([parser.parse(outputs[number]) for number in sent.checks]).num_rows
+
+
+def read_row_wise(path: Path, _: SentRecords) -> int:
+    """R: `json.loads` per line, a dict per row, `DataFrame(list)`."""
+    rows = []
+    with path.open() as file:
+        for line in file:
+            result = json.loads(line)
+            text = "{" + result["modelOutput"]["content"][0]["text"]
+            answer = PARSER_SCHEMA.model_class.model_validate_json(text).model_dump()
+            rows.append(
+                {"id": result["recordId"], "llm_status": "success"} | {f"llm_{k}": v for k, v in answer.items()}
+            )
+    return len(pd.DataFrame(rows))
+
+
+def read_bare(path: Path, _: SentRecords) -> int:
+    """L: parse the line with orjson, validate the answer with pydantic-core, and nothing else."""
+    validate = PARSER_SCHEMA.model_class.__pydantic_validator__.validate_json
+    count = 0
+    with path.open("rb") as file:
+        for line in file:
+            validate("{" + orjson.loads(line)["modelOutput"]["content"][0]["text"])
+            count += 1
+    return count
+
+
+def compare_staging(folder: Path, rows: int, prompt_bytes: int, rounds: int) -> dict[str, Rate]:
+    """Return rows per second of the three ways from Parquet to JSONL on disk."""
+    path = write_rows(folder / f"rows-{prompt_bytes}.parquet", rows, prompt_bytes)
+    ways: dict[str, Callable[[], int]] = {
+        "ours": lambda: stage(path, folder / "staged"),
+        "R": lambda: stage_row_wise(path, folder),
+        "L": lambda: stage_bare(path, folder),
+    }
+    return measure(ways, rounds)
+
+
+def compare_reading(folder: Path, rows: int, rounds: int) -> dict[str, Rate]:
+    """Return rows per second of the three ways from a result file to a table."""
+    prompts = [f"Judge the review of product {n % 97}: {'word ' * 195}{n}" for n in range(rows)]
+    path = write_results(folder / "results.jsonl.out", prompts)
+    sent = SentRecords({n: prompt_check(prompt) for n, prompt in enumerate(prompts)}, MODEL, True)
+    ways: dict[str, Callable[[], int]] = {
+        "ours": lambda: read(path, sent),
+        "R": lambda: read_row_wise(path, sent),
+        "L": lambda: read_bare(path, sent),
+    }
+    return measure(ways, rounds)

@@ -1,0 +1,103 @@
+"""A whole run as a process against a local Bedrock in a process of its own: CPU time, memory, duration."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench_data import MODEL, PLACEHOLDERS, SCHEMA, SYSTEM, TEMPLATE
+
+ROOT = Path(__file__).resolve().parents[2]
+BUCKET = "benchmark"
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What a run took: seconds, CPU seconds and peak memory of the client, and the summary that it wrote."""
+
+    rows: int
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    jobs: int
+
+
+@contextmanager
+def local_bedrock(folder: Path, latency: float = 0.0) -> Iterator[dict[str, str]]:
+    """A local Bedrock in a process of its own; yields the environment that leads to it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = folder / "schema.json"
+    schema.write_text(json.dumps(SCHEMA), encoding="utf-8")
+    command = [sys.executable, "-m", "local_bedrock", "--bucket", BUCKET, "--schema", str(schema)]
+    command += ["--latency", str(latency)] if latency else []
+    environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        exports: dict[str, str] = {}
+        while "AWS_SECRET_ACCESS_KEY" not in exports or "AWS_DEFAULT_REGION" not in exports or len(exports) < 7:
+            name, _, value = process.stdout.readline().strip().removeprefix("export ").partition("=")
+            exports[name] = value.strip("'\"")
+        yield exports
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def lay_out(root: Path) -> None:
+    """Write template and schema of a processing directory whose data folder exists."""
+    for name, content in (
+        (
+            "templates/prompts.json",
+            {"system_prompt": SYSTEM, "user_prompt_template": TEMPLATE, "input_placeholders": PLACEHOLDERS},
+        ),
+        ("schema/validation_schema_1.json", SCHEMA),
+    ):
+        path = root / "input" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def run_step(root: Path, environ: Mapping[str, str], **settings: str) -> RunFigures:
+    """Run the step on a processing directory and return what it took."""
+    lay_out(root)
+    environment = {
+        **os.environ,
+        **environ,
+        "BEDROCK_PRIMARY_MODEL_ID": MODEL,
+        "BEDROCK_MAX_TOKENS": "1024",
+        "BEDROCK_BATCH_ROLE_ARN": "arn:aws:iam::123456789012:role/benchmark",
+        "BEDROCK_BATCH_INPUT_S3_PATH": f"s3://{BUCKET}/in",
+        "BEDROCK_BATCH_OUTPUT_S3_PATH": f"s3://{BUCKET}/out",
+        "BEDROCK_BATCH_POLL_INITIAL_SECONDS": "0.5",
+        "BEDROCK_BATCH_POLL_MAX_SECONDS": "1",
+        "BEDROCK_BATCH_RESUME": "false",
+        **settings,
+    }
+    command = [sys.executable, str(ROOT / "src" / "bedrock_batch_processing.py"), "--job_type", "training"]
+    log = root / "log.txt"
+    begun = time.monotonic()
+    with log.open("w") as file:
+        process = subprocess.Popen([*command, "--processing-dir", str(root)], env=environment, stderr=file)
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begun
+    if status:
+        raise RuntimeError(f"the step failed:\n{log.read_text()[-2000:]}")
+    (summary,) = (root / "output" / "summary").glob("*.json")
+    figures = json.loads(summary.read_text(encoding="utf-8"))
+    assert figures["successful_records"] == figures["total_records"]
+    return RunFigures(
+        figures["total_records"],
+        seconds,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss / 1024,
+        len(figures["batch_job_info"]["jobs"]),
+    )
