@@ -43,6 +43,7 @@ from bedrock_batch.records import (
 )
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
+from bedrock_batch.sharing import SharedPrompts
 from bedrock_batch.sources import RowSource, TableSource, text_columns
 from bedrock_batch.spending import Spending, format_usd
 from bedrock_batch.templates import response_schema_of, template_of
@@ -75,6 +76,9 @@ class BedrockProcessor:
         self.effective_model_id = effective_model_id(self.settings)
         self.spending = Spending(self._price_book(), self.settings.max_cost_usd)
         self.prompt_meter = PromptMeter()
+        self.shared: SharedPrompts | None = None
+        if not any(map(hides_model, (self.settings.primary_model_id, self.settings.fallback_model_id))):
+            _ = self.realtime  # what is wrong with the way in which the models are asked is said at once
 
     @cached_property
     def ladder(self) -> ModelLadder:
@@ -99,6 +103,18 @@ class BedrockProcessor:
     def model_input(self) -> ModelInput:
         """How the primary model is asked at present."""
         return self.ladder.current
+
+    def model_report(self) -> dict[str, Any]:
+        """Return how the primary model was asked in the last run, and what it made of that."""
+        asked = self.model_input
+        return {
+            "model_id": asked.model_id,
+            "family": self.ladder.capabilities.family,
+            "api": asked.api,
+            "structured_output": asked.structure,
+            "notes": list(asked.notes),
+            "refusals": list(self.ladder.refusals),
+        }
 
     @property
     def response_model_class(self) -> type[BaseModel] | None:
@@ -125,11 +141,16 @@ class BedrockProcessor:
                 kept = {output.number: asked.pop(output.number) for output in block}
                 yield OutputBlock(block[0].number, block, _picker(kept))
 
-    def records(self, source: RowSource) -> Iterator[ModelInvocationRecord]:
-        """Yield a record with its rendered prompt for each row of a source."""
+    def records(self, source: RowSource, shared: SharedPrompts | None = None) -> Iterator[ModelInvocationRecord]:
+        """Yield a record with its rendered prompt for each row of a source, or for each prompt that is new to `shared`.
+
+        Records are numbered from 0 as they come.
+        """
         number = 0
         for batch in source.batches():
             for prompt in self.template.render_rows(text_columns(batch, self.template.placeholders), batch.num_rows):
+                if shared is not None and not shared.is_new(prompt):
+                    continue
                 self.prompt_meter.add(prompt)
                 yield ModelInvocationRecord(number, prompt)
                 number += 1
@@ -145,7 +166,7 @@ class BedrockProcessor:
         """Render every prompt of a source, ask nothing, and return their size."""
         twin = copy(self)
         twin.template, twin.prompt_meter = template_of(self.settings), PromptMeter()
-        for _ in twin.records(source):
+        for _ in twin.records(source, self._new_shared()):
             pass
         return twin.prompt_meter
 
@@ -184,7 +205,8 @@ class BedrockProcessor:
         store = SegmentStore(run.folder, self.columns.arrow_schema)
         pending: list[Outcome] = []
         start = 0
-        with closing(self.invoke_records(self.records(source), run)) as blocks:
+        shared = self.shared = self._new_shared()
+        with closing(self.invoke_records(self.records(source, shared), run)) as blocks:
             for block in blocks:
                 if pending and block.start != start + len(pending):
                     store.write(start, self.columns.to_batch(pending))
@@ -196,9 +218,12 @@ class BedrockProcessor:
                     pending = []
         if pending:
             store.write(start, self.columns.to_batch(pending))
-        if missing := store.missing(source.count):
+        if missing := store.missing(shared.distinct if shared else source.count):
             raise RunError(f"{sum(map(len, missing))} rows have no outcome: this is a defect of the step, report it")
-        return store
+        return shared.spread(store, run.folder) if shared else store
+
+    def _new_shared(self) -> SharedPrompts | None:
+        return SharedPrompts() if self.settings.deduplicate_prompts else None
 
     def _outcomes(self, block: OutputBlock, run: Run) -> list[Outcome]:
         """Return what came of a block's rows; answers that did not validate are asked for again where that is set."""
@@ -313,6 +338,7 @@ class BedrockProcessor:
         settings, template = self.settings, self.template
         texts = [template.user_prompt_template, template.system_prompt, *template.placeholders]
         limits = [settings.truncation_enabled, settings.max_input_field_length, settings.validation_retries]
+        limits += [settings.deduplicate_prompts]  # it decides which record has which number
         return {
             "inputs": source.fingerprint(),
             "template": digest(json.dumps(texts), 32),
@@ -412,11 +438,21 @@ def _is_worth_asking_again(outcome: Outcome) -> bool:
 
 
 def _better(first: Outcome, second: Outcome) -> Outcome:
-    """Return the second outcome where it validated, else the first, with the tries and tokens of both."""
+    """Return the second outcome where it validated, else the first, with the tries and tokens of both.
+
+    Both know which of their tokens were used in batch, so that the sums by mode stay right.
+    """
     kept = second if second.parse_status in ("success", "json_only") else first
     return replace(
         kept,
         attempts=first.attempts + second.attempts,
-        input_tokens=(first.input_tokens or 0) + (second.input_tokens or 0),
-        output_tokens=(first.output_tokens or 0) + (second.output_tokens or 0),
+        salvaged_from=first.salvaged_from or second.salvaged_from,
+        input_tokens=_sum(first.input_tokens, second.input_tokens),
+        output_tokens=_sum(first.output_tokens, second.output_tokens),
+        batch_input_tokens=first.batch_input_tokens,
+        batch_output_tokens=first.batch_output_tokens,
     )
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None and second is None else (first or 0) + (second or 0)

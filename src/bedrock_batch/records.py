@@ -118,6 +118,9 @@ class Outcome:
     model_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    batch_input_tokens: int | None = None
+    """The part of the tokens that was used in batch; the rest was used in real time."""
+    batch_output_tokens: int | None = None
     stop_reason: str | None = None
     attempts: int = 1
     source: Source = "realtime"

@@ -99,6 +99,8 @@ class ResponseParser:
             model_id=printable(output.model_id),
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
+            batch_input_tokens=answer.input_tokens if output.source == "batch" else None,
+            batch_output_tokens=answer.output_tokens if output.source == "batch" else None,
             stop_reason=answer.stop_reason,
             attempts=output.attempts,
             source=output.source,
@@ -125,6 +127,8 @@ class ResponseParser:
             model_id=output.model_id,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
+            batch_input_tokens=answer.input_tokens if output.source == "batch" else None,
+            batch_output_tokens=answer.output_tokens if output.source == "batch" else None,
             stop_reason=answer.stop_reason,
             attempts=output.attempts,
             source=output.source,
@@ -234,6 +238,8 @@ _METADATA: tuple[tuple[str, pa.DataType, bool], ...] = (
     ("error_kind", pa.string(), False),
     ("repair", pa.string(), False),
     ("salvaged_from", pa.string(), False),
+    ("batch_input_tokens", pa.int64(), False),
+    ("batch_output_tokens", pa.int64(), False),
 )
 _STATUS: tuple[tuple[str, pa.DataType], ...] = (
     ("parse_status", pa.string()),

@@ -39,6 +39,8 @@ class Figures:
     tokens: Counter[str] = field(default_factory=Counter)
     salvage_tokens: Counter[str] = field(default_factory=Counter)
     retries: int = 0
+    longest_answer: int = 0
+    """The most output tokens of one row."""
 
     def add(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
         """Count the output columns of some rows; `place` and `first_row` (from 1) say where examples stand."""
@@ -61,6 +63,7 @@ class Figures:
         """Add another's counts to these."""
         for name in ("total", "successful", "failed", "validation_passed", "retries"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.longest_answer = max(self.longest_answer, other.longest_answer)
         for name in _COUNTERS:
             getattr(self, name).update(getattr(other, name))
         for kind, example in other.error_examples.items():
@@ -108,12 +111,19 @@ class Figures:
         }
 
     def _add_tokens(self, columns: pa.Table) -> None:
-        for key, target in (("_source", self.tokens), ("_salvaged_from", self.salvage_tokens)):
-            sums = columns.group_by(key).aggregate([("_input_tokens", "sum"), ("_output_tokens", "sum")])
-            for row in sums.to_pylist():
-                if row[key] is not None:
-                    target[f"{row[key]} input_tokens"] += row["_input_tokens_sum"] or 0
-                    target[f"{row[key]} output_tokens"] += row["_output_tokens_sum"] or 0
+        """Count tokens by the mode in which they were used; one row may have used some in each."""
+        salvaged = pc.is_valid(columns["_salvaged_from"])
+        causes = columns["_salvaged_from"].filter(salvaged)
+        for name in ("input_tokens", "output_tokens"):
+            whole, batch = pc.fill_null(columns[f"_{name}"], 0), pc.fill_null(columns[f"_batch_{name}"], 0)
+            realtime = pc.subtract(whole, batch)
+            for source, part in (("batch", batch), ("realtime", realtime)):
+                if total := pc.sum(part).as_py():
+                    self.tokens[f"{source} {name}"] += total
+            by_cause = pa.table({"cause": causes, "tokens": realtime.filter(salvaged)}).group_by("cause")
+            for row in by_cause.aggregate([("tokens", "sum")]).to_pylist():
+                self.salvage_tokens[f"{row['cause']} {name}"] += row["tokens_sum"]
+        self.longest_answer = max(self.longest_answer, pc.max(columns["_output_tokens"]).as_py() or 0)
 
     def _add_errors(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
         kinds = columns["_error_kind"]

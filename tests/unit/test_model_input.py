@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as judged
 from hypothesis import strategies as st
 
 from bedrock_batch.config import Settings, load_settings
@@ -188,6 +189,7 @@ def test_choosing_is_free_of_surprises_for_an_unknown_model() -> None:
     assert choose_structure(settings(), UNKNOWN, SCHEMA, []) == "prompt"
 
 
+@judged(deadline=None)
 @given(st.text())
 def test_a_prompt_comes_back_out_of_its_body(prompt: str) -> None:
     """A record that batch did not answer would be asked again with another prompt."""

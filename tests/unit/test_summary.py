@@ -18,7 +18,10 @@ COLUMNS = OutcomeColumns(None, "llm_")
 
 def answered(**more: object) -> Outcome:
     values: dict[str, object] = {"input_tokens": 10, "output_tokens": 2, "model_id": "m", "source": "batch"}
-    return Outcome({}, "json_only", True, stop_reason="end_turn", **{**values, **more})  # type: ignore[arg-type]  # fields of Outcome
+    values |= more
+    if values["source"] == "batch":
+        values = {"batch_input_tokens": values["input_tokens"], "batch_output_tokens": values["output_tokens"]} | values
+    return Outcome({}, "json_only", True, stop_reason="end_turn", **values)  # type: ignore[arg-type]  # fields of Outcome
 
 
 def failed(kind: str, message: str = "no", **more: object) -> Outcome:
@@ -54,6 +57,23 @@ def test_tokens_are_summed_by_mode_and_by_the_cause_that_sent_a_record_to_real_t
         "realtime output_tokens": 2,
     }
     assert figures.salvage() == {"expired": {"records": 1, "input_tokens": 10, "output_tokens": 2}}
+
+
+def test_an_answer_that_was_asked_for_again_is_counted_in_both_modes() -> None:
+    """The tokens of the batch answer would be priced, or counted as a fall back, by the real-time rate."""
+    both = answered(
+        source="realtime", salvaged_from="validation", input_tokens=25, output_tokens=7, batch_input_tokens=10,
+        batch_output_tokens=2,
+    )  # fmt: skip # the values of one row
+    figures = count(both, answered())
+    assert figures.as_dict()["tokens"] == {
+        "batch input_tokens": 20,
+        "batch output_tokens": 4,
+        "realtime input_tokens": 15,
+        "realtime output_tokens": 5,
+    }
+    assert figures.salvage() == {"validation": {"records": 1, "input_tokens": 15, "output_tokens": 5}}
+    assert figures.longest_answer == 7
 
 
 def test_merged_figures_are_those_of_all_rows_together() -> None:
