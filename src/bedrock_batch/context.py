@@ -28,12 +28,14 @@ class RunContext:
 
     `clock` counts seconds from no particular moment; `deadline` is a reading of it at which the container may be
     killed, None where that is not known. `state_folder` keeps what must outlive the process (ledgers, where there is no
-    S3 path) and what a run needs on disk until it has ended; without it, temporary folders serve.
+    S3 path) and what a run needs on disk until it has ended; without it, temporary folders serve. `processing_dir` is
+    the root of the container contract, in which settings may name files.
     """
 
     clients: ClientFactory
     state_folder: Path | None = None
     job_type: str = "frame"
+    processing_dir: Path | None = None
     host: Host = field(default_factory=Host)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     clock: Callable[[], float] = time.monotonic

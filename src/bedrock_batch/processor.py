@@ -41,6 +41,7 @@ from bedrock_batch.records import (
     RecordError,
     Source,
 )
+from bedrock_batch.references import resolve_texts
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.sharing import SharedPrompts
@@ -67,8 +68,10 @@ class BedrockProcessor:
     """
 
     def __init__(self, config: Mapping[str, Any] | Settings, context: RunContext | None = None) -> None:
-        self.settings = config if isinstance(config, Settings) else settings_from_mapping(config)
-        self.context = context or RunContext(make_clients(self.settings, {}))
+        settings = config if isinstance(config, Settings) else settings_from_mapping(config)
+        self.context = context or RunContext(make_clients(settings, {}))
+        storage = partial(make_storage, settings, self.context)
+        self.settings = resolve_texts(settings, self.context.processing_dir, lambda uri: storage().get_bytes(uri))
         self.schema = response_schema_of(self.settings)
         self.template = template_of(self.settings)
         self.parser = ResponseParser(self.schema)

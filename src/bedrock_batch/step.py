@@ -201,6 +201,7 @@ def _make_processor(request: StepRequest, settings: Settings, host: Host) -> Bed
     context = RunContext(
         make_clients(settings, request.environ),
         state_folder=state_folder,
+        processing_dir=request.processing_dir,
         job_type=request.job_type,
         host=host,
         log=request.log,
