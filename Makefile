@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := src tests docs/examples tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-realtime test check format bench clean pyz image image-test pipeline-test test-oldest constraints
+.PHONY: help demo demo-realtime test check format bench clean pyz image image-test pipeline-test test-oldest fuzz audit constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,14 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 
 test-oldest: build/oldest/.done ## run the tests on the oldest supported packages and Python
 	build/oldest/bin/python -m pytest -n 2
+
+fuzz: $(VENV)/.dev ## throw broken answers and result files at the readers, for minutes
+	FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -n 2 --timeout 3600 tests/fuzz
+
+audit: ## look the pinned dependencies up in the advisories of the package index; fails where it has none
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 pipeline-test: $(VENV)/.dev ## render the example pipelines with the sagemaker SDKs 2 and 3, offline (installs 2 GB under build/)
 	$(PYTHON) -m venv build/sdk2
