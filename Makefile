@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := src tests docs/examples tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-realtime test check format bench clean pyz image image-test pipeline-test test-oldest fuzz audit constraints
+.PHONY: help demo demo-realtime test check format bench clean pyz image image-test package-test pipeline-test test-oldest fuzz audit constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ audit: ## look the pinned dependencies up in the advisories of the package index
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
+package-test: $(VENV)/.dev ## install the wheel, the one file and the source_dir in bare environments and run each
+	$(BIN)/python tests/packaging/check_packages.py
 
 pipeline-test: $(VENV)/.dev ## render the example pipelines with the sagemaker SDKs 2 and 3, offline (installs 2 GB under build/)
 	$(PYTHON) -m venv build/sdk2
