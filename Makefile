@@ -88,5 +88,8 @@ constraints: ## renew constraints.txt, the versions in the image
 	build/constraints/bin/python -m pip freeze >> build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
+bench: $(VENV)/.dev ## measure, and write docs/performance.md
+	PYTHONPATH=src $(BIN)/python tests/benchmarks/bench.py
+
 clean: ## remove what the targets made
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench_data import MODEL, PLACEHOLDERS, SCHEMA, SYSTEM, TEMPLATE
 
@@ -31,12 +32,12 @@ class RunFigures:
 
 
 @contextmanager
-def local_bedrock(folder: Path, latency: float = 0.0) -> Iterator[dict[str, str]]:
+def local_bedrock(folder: Path, latency: float = 0.0, schema: Mapping[str, Any] = SCHEMA) -> Iterator[dict[str, str]]:
     """A local Bedrock in a process of its own; yields the environment that leads to it."""
     folder.mkdir(parents=True, exist_ok=True)
-    schema = folder / "schema.json"
-    schema.write_text(json.dumps(SCHEMA), encoding="utf-8")
-    command = [sys.executable, "-m", "local_bedrock", "--bucket", BUCKET, "--schema", str(schema)]
+    schema_path = folder / "schema.json"
+    schema_path.write_text(json.dumps(schema), encoding="utf-8")
+    command = [sys.executable, "-m", "local_bedrock", "--bucket", BUCKET, "--schema", str(schema_path)]
     command += ["--latency", str(latency)] if latency else []
     environ = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
@@ -52,18 +53,14 @@ def local_bedrock(folder: Path, latency: float = 0.0) -> Iterator[dict[str, str]
         process.wait(30)
 
 
-def lay_out(root: Path) -> None:
-    """Write template and schema of a processing directory whose data folder exists."""
-    for name, content in (
-        (
-            "templates/prompts.json",
-            {"system_prompt": SYSTEM, "user_prompt_template": TEMPLATE, "input_placeholders": PLACEHOLDERS},
-        ),
-        ("schema/validation_schema_1.json", SCHEMA),
-    ):
+def lay_out(root: Path, schema: Mapping[str, Any] = SCHEMA) -> None:
+    """Write template and schema of a processing directory; a schema that is there stays."""
+    prompts = {"system_prompt": SYSTEM, "user_prompt_template": TEMPLATE, "input_placeholders": PLACEHOLDERS}
+    for name, content in (("templates/prompts.json", prompts), ("schema/validation_schema_1.json", schema)):
         path = root / "input" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content), encoding="utf-8")
+        if not path.exists():
+            path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def run_step(root: Path, environ: Mapping[str, str], **settings: str) -> RunFigures:
