@@ -78,14 +78,15 @@ class RealTimeModel:
         rung, and else of the fallback model. Raises HopelessError when no other record could be answered either, and
         HaltedError instead of beginning a request after `halt` is set.
         """
+        if self._fallback is not None and self._primary_refused.is_set():
+            return self._ask_last(self._fallback, record, halt)
         try:
-            if self._fallback is None or not self._primary_refused.is_set():
-                return self._ask_model(self._primary, record, halt)
-            return self._ask_model(self._fallback, record, halt)
+            return self._ask_model(self._primary, record, halt)
         except AwsError as error:
-            if self._fallback is not None and _is_refusal(error) and not self._primary_refused.is_set():
-                return self._ask_fallback(self._fallback, record, error, halt)
-            return _failure(record, error, self._primary.current.model_id)
+            if self._fallback is None or not _is_refusal(error):
+                return _failure(record, error, self._primary.current.model_id)
+            self._note_refusal(self._fallback, error)
+        return self._ask_last(self._fallback, record, halt)
 
     def ask_each(
         self, records: Iterable[ModelInvocationRecord], journal: AnswerJournal, purpose: str = "first"
@@ -106,9 +107,8 @@ class RealTimeModel:
         finally:
             halt.set()
 
-    def _ask_fallback(
-        self, fallback: ModelLadder, record: ModelInvocationRecord, refusal: AwsError, halt: threading.Event
-    ) -> ModelInvocationOutput:
+    def _note_refusal(self, fallback: ModelLadder, refusal: AwsError) -> None:
+        """Leave the primary model for the rest of the run where it is refused as such, and not one record."""
         if refusal.kind in _MODEL_REFUSALS and not self._primary_refused.is_set():
             self._primary_refused.set()
             self._log.warning(
@@ -117,10 +117,15 @@ class RealTimeModel:
                 refusal.kind.value,
                 fallback.current.model_id,
             )
+
+    def _ask_last(
+        self, ladder: ModelLadder, record: ModelInvocationRecord, halt: threading.Event
+    ) -> ModelInvocationOutput:
+        """Return the answer of a model behind which there is no other."""
         try:
-            return self._ask_model(fallback, record, halt)
+            return self._ask_model(ladder, record, halt)
         except AwsError as error:
-            return _failure(record, error, fallback.current.model_id)
+            return _failure(record, error, ladder.current.model_id)
 
     def _ask_model(self, ladder: ModelLadder, record: ModelInvocationRecord, halt: threading.Event) -> ModelAnswer:
         """Return a model's answer, asked by lower rungs while the service refuses the present one."""
