@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 from batch_runs import BUCKET, check_complete, check_paid_once, small
@@ -86,10 +87,8 @@ def test_lost_create_response_is_recovered_when_listing_is_throttled_too(make_wo
 
 def test_name_in_use_by_our_own_job_is_taken_over_when_listing_is_throttled(make_world, reference):
     """A conflict over our own lost job would be taken for somebody else's, and its records be paid twice."""
-    conflict = CallFault(
-        CREATE, calls=(2,), code="ConflictException", message="The provided job name is currently in use"
-    )
-    faults = (CallFault(CREATE, calls=(1,), drop=True, when="after"), conflict, CallFault(LIST, calls=(1, 2)))
+    conflict = CallFault(CREATE, calls=(1,), code="ConflictException", message=IN_USE, when="after")
+    faults = (conflict, CallFault(LIST, calls=(1,)))
     world = make_world(small(calls=faults))
     run = world.answer()
     assert len(world.local.jobs) == 3
@@ -237,6 +236,42 @@ def test_job_that_may_exist_is_not_paid_again_when_listing_is_denied(make_world)
     check_paid_once(world.answer())
 
 
+def test_job_that_may_exist_is_looked_for_even_when_no_job_is_begun_any_more(make_world):
+    """A start that has too little time for batch would pay again for a job of the start before it."""
+    world = make_world(files={"train/a.csv": 20})
+    expired = CallFault(CREATE, code="ExpiredTokenException", message="expired token")
+    world.local.on_call(_once(CREATE, expired, when="after"))
+    assert isinstance(world.run().error, RunError)
+    world.local.wait_for_jobs()
+    late = world.run(seconds_left=250.0)
+    assert late.error is None
+    assert len(world.local.jobs) == 1
+    assert world.realtime_ids == set()
+    check_paid_once(late)
+
+
+def test_creation_without_an_answer_is_looked_for_before_its_rows_are_asked_elsewhere(make_world):
+    """A creation that failed just when batch is given up may have made a job: its rows would be paid twice."""
+    world = make_world(files={"train/a.csv": 20})
+    world.local.on_call(_once(CREATE, CallFault(CREATE, drop=True), when="after"))
+    world.local.on_call(_once(LIST, CallFault(LIST)))
+    passed = [0.0]
+
+    def let_time_pass(call):
+        if call.operation == CREATE and call.when == "after":
+            assert world.local.jobs[0].over.wait(60)
+            passed[0] = 4750.0
+
+    world.local.on_call(let_time_pass)
+    run = world.run(
+        seconds_left=5000.0, adapt=lambda context: replace(context, clock=lambda: context.clock() + passed[0])
+    )
+    assert run.error is None
+    assert len(world.local.jobs) == 1
+    assert world.realtime_ids == set()
+    check_paid_once(run)
+
+
 def test_parts_of_an_upload_that_was_killed_are_removed(make_world):
     """Parts that nobody finishes are charged for every month, and no listing of objects shows them."""
     world = make_world(files={"train/a.csv": 20})
@@ -257,11 +292,11 @@ def test_parts_of_an_upload_that_was_killed_are_removed(make_world):
     check_paid_once(run)
 
 
-def _once(operation, fault):
+def _once(operation, fault, when="before"):
     """A hook that commits a fault at the next call of an operation, and never again."""
     left = [fault]
 
     def commit(call):
-        return left.pop() if call.operation == operation and call.when == "before" and left else None
+        return left.pop() if call.operation == operation and call.when == when and left else None
 
     return commit

@@ -12,7 +12,7 @@ from bedrock_batch.aws.invocation_jobs import (
     find_job,
     job_name,
 )
-from bedrock_batch.aws.retries import AwsError, hopeless_error
+from bedrock_batch.aws.retries import AwsError, ErrorKind, hopeless_error
 from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
@@ -50,14 +50,20 @@ class JobCreator:
     def create(self, job: Job) -> bool:
         """Create a job, or note on it why it is refused; False where the service asked to come back later.
 
-        Raises HopelessError where it cannot be told whether an earlier start created the job.
+        A job that may exist already is looked for first, also when no further one is created: its records are paid
+        for. Raises HopelessError where that cannot be told.
         """
         log = self._context.log
         try:
-            job.arn = self._find(job) or create_job(self._context.clients.bedrock, self._request(job))
+            job.arn = self._find(job)
+            if job.arn is None and self.closed is not None:
+                job.problem = self.closed
+                return True
+            job.arn = job.arn or create_job(self._context.clients.bedrock, self._request(job))
         except AwsError as error:
             if error.kind not in WAIT_KINDS:
                 raise hopeless_error(error) from error
+            job.may_exist = job.may_exist or _is_undecided(error)
             if self._is_out_of_patience():
                 job.problem = self.closed = f"AWS has had no room for a batch job for too long: {error}"
                 log.warning("batch=unavailable: %s", job.problem)
@@ -77,7 +83,7 @@ class JobCreator:
         return True
 
     def _find(self, job: Job) -> str | None:
-        """Return the ARN of a job that an earlier start created without living to note it."""
+        """Return the ARN of a job that was created without its ARN becoming known, by this start or an earlier one."""
         if not job.may_exist:
             return None
         found = find_job(self._context.clients.bedrock, job.name)
@@ -120,3 +126,8 @@ class JobCreator:
             subnet_ids=settings.batch_subnet_ids,
             security_group_ids=settings.batch_security_group_ids,
         )
+
+
+def _is_undecided(error: AwsError) -> bool:
+    """Whether a creation may have been carried out although it failed, or although its job could not be looked for."""
+    return error.kind in (ErrorKind.TRANSIENT, ErrorKind.TIMEOUT) or error.operation == "ListModelInvocationJobs"

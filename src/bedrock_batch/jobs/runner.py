@@ -197,7 +197,7 @@ class JobRunner:
 
     def _create_ready(self) -> Iterator[Job]:
         while self._ready:
-            if self._creator.closed is not None:
+            if self._creator.closed is not None and not self._ready[0].may_exist:
                 yield self._refuse(self._ready.popleft(), self._creator.closed)
                 continue
             if len(self._active) >= self._settings.max_concurrent_batch_jobs or self._is_too_soon():
