@@ -98,6 +98,7 @@ def _request(
         **overrides,
         processing_dir=Path(processing_dir) if processing_dir else None,
         log=logger or logging.getLogger("bedrock_batch"),
+        terminal=logger is None and sys.stderr.isatty(),
     )
 
 

@@ -82,6 +82,7 @@ class Settings:
     max_error_rate: float
     max_cost_usd: float | None
     prices: Mapping[str, Mapping[str, float]]
+    metrics_namespace: str
     use_secure_pypi: bool
     secure_pypi_domain: str
     secure_pypi_domain_owner: str

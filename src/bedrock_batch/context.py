@@ -14,6 +14,7 @@ from bedrock_batch.aws.clients import ClientFactory, make_session
 from bedrock_batch.aws.s3 import S3Storage
 from bedrock_batch.config import Settings
 from bedrock_batch.hosts import Host
+from bedrock_batch.progress import Progress
 
 LOGGER_NAME = "bedrock_batch"
 
@@ -34,8 +35,8 @@ class RunContext:
 
     clients: ClientFactory
     state_folder: Path | None = None
-    job_type: str = "frame"
     processing_dir: Path | None = None
+    job_type: str = "frame"
     host: Host = field(default_factory=Host)
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     clock: Callable[[], float] = time.monotonic
@@ -43,6 +44,7 @@ class RunContext:
     now: Callable[[], datetime] = utc_now
     uniform: Callable[[float, float], float] = random.uniform
     deadline: float | None = None
+    progress: Progress = field(default_factory=Progress)
 
 
 def make_clients(settings: Settings, environ: Mapping[str, str]) -> ClientFactory:

@@ -191,7 +191,16 @@ class BedrockProcessor:
             context.log.info("run_id=%s model=%s ledger=%s", run_id, self.effective_model_id, run.ledger.where)
             store = self._ledger_store(run_id, folder)
             tell_of_new_run(store, run_id, parts, f"{context.job_type}{context.host.suffix}", context.log)
-            yield run
+            context.progress.begin(self._progress_parts(source), lambda: self.spending.usd)
+            try:
+                yield run
+            finally:
+                context.progress.end()
+
+    def _progress_parts(self, source: RowSource) -> tuple[tuple[str, int], ...]:
+        """Return the names and sizes of the parts that progress is told by; shared prompts stand in no one part."""
+        parts = getattr(source, "parts", None)
+        return (("rows", source.count),) if parts is None or self.settings.deduplicate_prompts else parts
 
     @contextmanager
     def _open(self, parts: Mapping[str, str], run_id: str, count: int, folder: Path) -> Iterator[Run]:
@@ -215,7 +224,9 @@ class BedrockProcessor:
                     store.write(start, self.columns.to_batch(pending))
                     pending = []
                 start = start if pending else block.start
-                pending += self._outcomes(block, run)
+                pending += (outcomes := self._outcomes(block, run))
+                failed = sum(not outcome.answered for outcome in outcomes)
+                self.context.progress.answered(block.start, len(outcomes), failed)
                 if len(pending) >= SEGMENT_ROWS:
                     store.write(start, self.columns.to_batch(pending))
                     pending = []
@@ -223,6 +234,8 @@ class BedrockProcessor:
             store.write(start, self.columns.to_batch(pending))
         if missing := store.missing(shared.distinct if shared else source.count):
             raise RunError(f"{sum(map(len, missing))} rows have no outcome: this is a defect of the step, report it")
+        if shared:
+            self.context.progress.answered(shared.distinct, source.count - shared.distinct, 0)
         return shared.spread(store, run.folder) if shared else store
 
     def _new_shared(self) -> SharedPrompts | None:

@@ -72,6 +72,11 @@ class SplitRows:
     def count(self) -> int:
         return sum(split.count for split in self.splits)
 
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        """The names of the splits and how many rows each has."""
+        return tuple((split.name, split.count) for split in self.splits)
+
     def fingerprint(self) -> str:
         """Return a digest of split names, file names, file contents and which rows of them are taken."""
         whole = hashlib.sha256()

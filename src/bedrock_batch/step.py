@@ -23,6 +23,7 @@ from bedrock_batch.doctor.finding import Finding, Patient
 from bedrock_batch.errors import Problems, RunError
 from bedrock_batch.hosts import Host, read_host
 from bedrock_batch.plan.build import build_plan
+from bedrock_batch.progress import LineProgress, Progress
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.records import Source
 from bedrock_batch.schema import load_validation_schema
@@ -47,7 +48,7 @@ class StepRequest:
     """What the caller of a run hands over: folders by their keys in the contract, environment and arguments.
 
     `processing_dir` is the root of the container contract where the run has one; `make_context` may replace the
-    surroundings that follow from the settings.
+    surroundings that follow from the settings. `terminal` says that a person watches the standard error.
     """
 
     input_paths: Mapping[str, str]
@@ -59,6 +60,7 @@ class StepRequest:
     processing_dir: Path | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     make_context: Callable[[Settings], RunContext] | None = None
+    terminal: bool = False
 
 
 def run_step(request: StepRequest) -> dict[str, Any]:
@@ -206,8 +208,21 @@ def _make_processor(request: StepRequest, settings: Settings, host: Host) -> Bed
         host=host,
         log=request.log,
         deadline=deadline,
+        progress=_make_progress(request, settings),
     )
     return BedrockBatchProcessor(settings, context)
+
+
+def _make_progress(request: StepRequest, settings: Settings) -> Progress:
+    """Return bars where a person watches and the extra `terminal` is installed, else lines for a log."""
+    if request.terminal:
+        try:
+            from bedrock_batch.bars import BarProgress
+        except ImportError:
+            request.log.info("bars need rich: pip install 'bedrock-batch-processing[terminal]'; lines come instead")
+        else:
+            return BarProgress()
+    return LineProgress(request.log, metrics=settings.metrics_namespace, job_type=request.job_type)
 
 
 def _summarize(

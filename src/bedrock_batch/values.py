@@ -228,6 +228,11 @@ CODEARTIFACT_DOMAIN = matching(
 CODEARTIFACT_REPOSITORY = matching(
     "a CodeArtifact repository of 2 to 100 letters, digits and . _ -", r"[A-Za-z0-9][A-Za-z0-9._-]{1,99}"
 )
+METRICS_NAMESPACE = matching(
+    "a CloudWatch namespace of at most 255 letters, digits and . - _ / # : (AWS/... is AWS's own)",
+    r"(?!AWS/)[A-Za-z0-9._/#:-]+",
+    255,
+)
 ANY_ABOVE_ZERO = number("a number above 0", lambda value: value > 0)
 FRACTION = number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 FRACTION_ABOVE_ZERO = number("a number above 0 and up to 1", lambda value: 0 < value <= 1)

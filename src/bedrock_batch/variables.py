@@ -16,6 +16,7 @@ BATCH_JOB = "Batch jobs: security and ownership"
 INPUT = "Input fields"
 OUTPUT = "Output and failed records"
 COST = "Cost"
+PROGRESS = "Progress"
 INSTALLATION = "Package installation"
 
 
@@ -277,6 +278,11 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "BEDROCK_PRICES", "prices", "{}", values.PRICES, COST,
         "Prices that override the bundled table.",
+    ),
+    Variable(
+        "BEDROCK_METRICS_NAMESPACE", "metrics_namespace", "", values.METRICS_NAMESPACE, PROGRESS,
+        "Write CloudWatch metrics of the run's progress under this namespace, as embedded metric lines on the standard "
+        "output; empty: none.",
     ),
     Variable(
         "USE_SECURE_PYPI", "use_secure_pypi", "false", values.BOOLEAN, INSTALLATION,

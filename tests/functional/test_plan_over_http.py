@@ -123,4 +123,4 @@ def test_the_command_prints_json_alone(make_world: Callable[..., World]) -> None
     done = subprocess.run([*command, "--plan", "--json"], env=environ, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["rows"] == 20
     done = subprocess.run([*command, "--json"], env=environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, "belong to --plan" in done.stderr) == (2, True)
+    assert (done.returncode, "belongs to --plan" in done.stderr) == (2, True)

@@ -8,6 +8,7 @@ from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
 from bedrock_batch.errors import RunError
 from bedrock_batch.jobs.job import Job, next_poll
+from bedrock_batch.progress import JobFigures
 
 TOLERATED_POLL_FAILURES = 10
 # How long a job that was asked to stop may take before its results are read all the same: this many seconds, and not
@@ -92,7 +93,13 @@ class JobWatch:
             ) from error
 
     def _report(self, job: Job, state: JobState) -> None:
-        if job.state is not None and job.state.status == state.status and not state.processed_records:
+        """Tell the progress of every look at a job, and the log when its status has changed."""
+        self._context.progress.job(
+            JobFigures(
+                job.name, state.status, len(job.staged.numbers), state.processed_records or 0, terminal=state.terminal
+            )
+        )
+        if job.state is not None and job.state.status == state.status:
             return
         self._context.log.info(
             "job=%s status=%s processed=%s of=%d errors=%s",
