@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import Any, Literal
+
+from pydantic_core import to_json
 
 from bedrock_batch.config import Settings
 from bedrock_batch.errors import ConfigurationError
@@ -47,21 +49,36 @@ class ModelInput:
     def invocation_type(self) -> Literal["InvokeModel", "Converse"]:
         return "InvokeModel" if self.api == "invoke_model" else "Converse"
 
-    def body_text(self, prompt: str) -> str:
-        """Return the body for a prompt as ASCII JSON on one line.
-
-        ASCII only, since readers that split lines on U+2028 or U+0085 would break a record in two.
-        """
-        return f"{self.head}{encode_basestring_ascii(prompt)}{self.tail}"
-
     def body(self, prompt: str) -> dict[str, Any]:
         """Return the body for a prompt as an object."""
-        body: dict[str, Any] = json.loads(self.body_text(prompt))
+        body: dict[str, Any] = json.loads(b"".join((self.head.encode(), _ascii_json(prompt), self.tail.encode())))
         return body
+
+    def line_writer(self) -> Callable[[str, str], bytes]:
+        """Return a function of record id and prompt that gives the line of a batch input file, with its line end.
+
+        Lines are ASCII, since readers that split on U+2028 or U+0085 would break a record in two.
+        """
+        start, middle = b'{"recordId":"', b'","modelInput":' + self.head.encode("ascii")
+        end = self.tail.encode("ascii") + b"}\n"
+        join, encode = b"".join, _ascii_json
+
+        def write(record_id: str, prompt: str) -> bytes:
+            return join((start, record_id.encode("ascii"), middle, encode(prompt), end))
+
+        return write
 
     def jsonl_line(self, record_id: str, prompt: str) -> bytes:
         """Return the line of a batch input file for a record, with its line end."""
-        return f'{{"recordId":"{record_id}","modelInput":{self.body_text(prompt)}}}\n'.encode("ascii")
+        return self.line_writer()(record_id, prompt)
+
+
+def _ascii_json(text: str) -> bytes:
+    """Return a text as a JSON string in ASCII.
+
+    pydantic-core writes UTF-8, which for an ASCII text is the same and five times as fast as the standard library.
+    """
+    return to_json(text) if text.isascii() else encode_basestring_ascii(text).encode("ascii")
 
 
 def prompt_of(body: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
+
+from pydantic_core import from_json
 
 from bedrock_batch.jsonl import OutputLine, parse_output_line
 from bedrock_batch.model_input import prompt_of
@@ -74,13 +77,32 @@ def read_results(paths: Iterable[Path], sent: SentRecords, *, unanswered: str) -
     for path in paths:
         with path.open("rb") as file:
             for line in file:  # binary files end lines at \n only: U+2028 and its like stand inside JSON strings
-                if line.strip():
+                answer = _plain_answer(line, sent)
+                if answer is not None and answer.number not in results.outputs:
+                    results.outputs[answer.number] = answer
+                    results.counts.lines += 1
+                elif line.strip():
                     _take_line(line, sent, results)
     for number in sent.checks:
         if number not in results.outputs:
             results.outputs[number] = RecordError(number, unanswered, UNANSWERED[unanswered], "batch")
             results.counts.missing += 1
     return results
+
+
+def _plain_answer(line: bytes, sent: SentRecords) -> ModelAnswer | None:
+    """Return the answer on a line that carries its own record's input, as nearly every one is; else None."""
+    try:
+        value = from_json(line)
+        number, body = record_number(value["recordId"]), value["modelOutput"]
+        echoed = value["modelInput"]["messages"][0]["content"]
+        if echoed.__class__ is list:
+            echoed = echoed[0]["text"]
+        if number is not None and body.__class__ is dict and crc32(echoed.encode()) == sent.checks[number]:
+            return ModelAnswer(number, body, sent.model_id, "batch", prefilled=sent.prefilled)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass  # another kind of line: `_take_line` tells which
+    return None
 
 
 def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:

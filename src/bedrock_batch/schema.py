@@ -85,6 +85,7 @@ class ResponseSchema:
         self.arrow_types: dict[str, pa.DataType] = {
             name: pa.string() if shape.arrow is None else shape.arrow for name, shape in model.shapes.items()
         }
+        self._absent: dict[str, Any] = dict.fromkeys(self.fields)
         self._text_fields = frozenset(name for name, shape in model.shapes.items() if shape.arrow is None)
         self._unchecked = tuple(name for name, shape in model.shapes.items() if shape.unchecked)
         self._validator = model.model_class.__pydantic_validator__
@@ -118,8 +119,8 @@ class ResponseSchema:
             raise SchemaMismatch(_storage_reason(error)) from None
         if not self._is_accepted(instance):
             raise SchemaMismatch(self._reason(instance))
-        get = instance.get
-        return {name: get(name) for name in self.fields}
+        whole = {**self._absent, **instance}
+        return whole if len(whole) == len(self._absent) else {name: whole[name] for name in self.fields}
 
     def _is_accepted(self, instance: dict[str, Any]) -> bool:
         try:

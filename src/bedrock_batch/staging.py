@@ -15,6 +15,7 @@ from typing import BinaryIO
 from bedrock_batch.jsonl import JobLimits, next_job
 from bedrock_batch.model_input import ModelInput, prompt_of
 from bedrock_batch.records import RECORD_ID_WIDTH, ModelInvocationRecord, record_number
+from bedrock_batch.text import digest
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class StagedJob:
     `start` and `stop` bound the rows that the job answers for; `numbers` are the rows in its file and `left_out` the
     rows between that no job can hold. `checks[i]` is the CRC-32 of the prompt of `numbers[i]`, to compare the echo
     with. A job without `numbers` is not sent at all. `aside` are files with the lines of records that are left out.
+    `content_digest` stands for the file's content: its rows, their prompts by their checks, and the body around them.
     """
 
     index: int
@@ -60,14 +62,15 @@ def stage_jobs(
     row exactly once. `earlier_stops` are the ends of the first jobs as an earlier start cut them: they are cut there
     again, whatever the limits are now.
     """
-    spool = _Spool(folder, limits)
+    spool = _Spool(folder, limits, digest(f"{model_input.head}\n{model_input.tail}", 64))
+    write_line = model_input.line_writer()
     stops = deque(earlier_stops)
     try:
         for record in records:
             if stops and record.number == stops[0]:
                 stops.popleft()
                 yield spool.cut_all()
-            line = model_input.jsonl_line(record.record_id, record.prompt)
+            line = write_line(record.record_id, record.prompt)
             spool.append(record.number, line, prompt_check(record.prompt))
             while not stops and spool.may_be_full and (job := spool.cut(final=False)):
                 yield job
@@ -103,14 +106,15 @@ class _Spool:
     The file holds the lines of the next job and those looked ahead to, which move to the following file at a cut.
     """
 
-    def __init__(self, folder: Path, limits: JobLimits) -> None:
+    def __init__(self, folder: Path, limits: JobLimits, body_digest: str) -> None:
+        self._body_digest = body_digest
         self._folder = folder
         self._limits = limits
         self._index = 0
         self._start = 0
         self._next_number = 0
         self._numbers = array("q")
-        self._checks = array("L")
+        self._checks = array("I")
         self._sizes = array("q")
         self._total = 0
         self._left_out = array("q")
@@ -161,14 +165,21 @@ class _Spool:
     def _cut_after(self, count: int) -> StagedJob:
         size = sum(self._sizes[:count])
         stop = int(self._numbers[count]) if count < len(self._numbers) else self._next_number
-        path, content_digest = self._split_file(size)
+        path = self._split_file(size)
         left_out = array("q", (number for number in self._left_out if number < stop))
         job = StagedJob(self._index, self._start, stop, path, self._numbers[:count], self._checks[:count])
-        job.left_out, job.size, job.content_digest = left_out, size, content_digest
+        job.left_out, job.size = left_out, size
+        job.content_digest = self._digest_of(job)
         job.aside = [self._folder / f"record-{number:010d}.jsonl" for number in left_out]
         self._forget(count, size, stop)
         self._index += 1
         return job
+
+    def _digest_of(self, job: StagedJob) -> str:
+        whole = hashlib.sha256(self._body_digest.encode("ascii"))
+        for values in (job.numbers, job.checks):
+            whole.update(values.tobytes())
+        return whole.hexdigest()
 
     def _forget(self, count: int, size: int, stop: int) -> None:
         del self._numbers[:count], self._checks[:count], self._sizes[:count]
@@ -181,8 +192,8 @@ class _Spool:
         self._file: BinaryIO = self._path.open("w+b", buffering=1 << 20)
         self._file.write(beginning)
 
-    def _split_file(self, size: int) -> tuple[Path, str]:
-        """Cut the open file after `size` bytes, open the next with the rest, and return the first and its digest."""
+    def _split_file(self, size: int) -> Path:
+        """Cut the open file after `size` bytes, open the next with the rest, and return the first."""
         path, file = self._path, self._file
         file.flush()
         file.seek(size)
@@ -190,19 +201,11 @@ class _Spool:
         file.truncate(size)
         file.close()
         self._open(self._index + 1, rest)
-        return path, _sha256(path)
+        return path
 
 
 def leave_all_out(job: StagedJob) -> StagedJob:
     """Return the job with all of its records left out: they are fewer than the minimum that AWS accepts."""
     job.left_out = array("q", sorted([*job.numbers, *job.left_out]))
-    job.numbers, job.checks, job.size = array("q"), array("L"), 0
+    job.numbers, job.checks, job.size = array("q"), array("I"), 0
     return job
-
-
-def _sha256(path: Path) -> str:
-    result = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            result.update(chunk)
-    return result.hexdigest()
