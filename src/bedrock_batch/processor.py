@@ -270,7 +270,8 @@ class BedrockProcessor:
         """Return the frame with the answer columns added: the same rows, in the same order, under the same index."""
         from bedrock_batch.tables.frames import append_columns, frame_to_table
 
-        processor = self._with(batch_size=batch_size or self.settings.batch_size)
+        other = batch_size not in (None, self.settings.batch_size)
+        processor = self._with(batch_size=batch_size) if other else self
         table = frame_to_table(df)
         source = TableSource(table)
         with processor.begin(source) as run:

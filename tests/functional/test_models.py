@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from batch_runs import BUCKET, ROLE, SCHEMA, FastTime, World, small
+from local_bedrock_jobs import CURRENT_BOTOCORE
 
-from bedrock_batch.aws.clients import ClientFactory
+from bedrock_batch.aws.clients import ClientFactory, supports
 from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients
@@ -111,6 +112,16 @@ def answers(table: pd.DataFrame) -> list[dict[str, Any]]:
     return table.drop(columns=told).astype(object).where(table.notna(), None).to_dict("records")
 
 
+def is_held_back_by_the_sdk(local: LocalBedrock, processor: BedrockBatchProcessor) -> bool:
+    """Whether the installed botocore cannot create jobs of Converse records, and the run said so."""
+    if processor.model_input.api == "invoke_model" or supports(
+        local.client("bedrock"), "CreateModelInvocationJob", "modelInvocationType"
+    ):
+        return False
+    assert processor.decision is not None
+    return any("needs botocore 1.42.59" in reason for reason in processor.decision.reasons)
+
+
 def run_both(local: LocalBedrock, model_id: str, **more: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The answers of one model in both modes; no body may have been refused on the way."""
     rows = frame(f"{model_id} {sorted(more.items())}")
@@ -123,7 +134,7 @@ def run_both(local: LocalBedrock, model_id: str, **more: Any) -> tuple[list[dict
         assert processor.ladder.refusals == []
         assert sum((local.charges - before).values()) == ROWS
         if mode == "batch":
-            assert processor.jobs, "batch was not even tried"
+            assert processor.jobs or is_held_back_by_the_sdk(local, processor), "batch was not even tried"
         found.append(answers(table))
     return found[0], found[1]
 
@@ -198,7 +209,7 @@ def test_a_table_that_is_wrong_costs_a_refusal_and_no_row(
     assert table["llm_parse_status"].tolist() == ["success"] * ROWS
     assert (len(processor.ladder.refusals), processor.model_input.structure) == (refusals, rung)
     assert sum((local.charges - before).values()) == ROWS
-    can_batch = "5-5" not in model_id
+    can_batch = "5-5" not in model_id and not (mode == "batch" and is_held_back_by_the_sdk(local, processor))
     assert set(table["llm_source"]) == {"batch" if mode == "batch" and can_batch else "realtime"}
     if mode == "batch" and can_batch:
         assert len(processor.jobs) == refusals + 1, "each change of the request is a job of its own"
@@ -237,6 +248,7 @@ def profiled() -> Iterator[LocalBedrock]:
         yield server
 
 
+@CURRENT_BOTOCORE
 @pytest.mark.parametrize("mode", ["realtime", "batch"])
 def test_an_application_profile_is_asked_as_the_model_behind_it(profiled: LocalBedrock, mode: str) -> None:
     """A user with profiles for cost allocation would be refused, since the ARN does not say which model it is."""
