@@ -13,18 +13,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import boto3
+import botocore.loaders
+import botocore.session
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bedrock_batch.aws.clients import ClientFactory
 from bedrock_batch.config import Settings
 from bedrock_batch.container import container_paths
-from bedrock_batch.context import RunContext, make_clients
+from bedrock_batch.context import RunContext
 from bedrock_batch.step import StepRequest, run_step
 from bedrock_batch.tables.formats import detect_file_format
 from bedrock_batch.tables.reader import open_table
 from local_bedrock import Behaviour, LocalBedrock, prompt_hash
 from local_bedrock.jobs import Job
 
+_LOADER = botocore.loaders.create_loader()
 BUCKET = "batch-runs"
 MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
 NOVA = "us.amazon.nova-lite-v1:0"
@@ -144,7 +149,7 @@ class World:
             state.mkdir(parents=True, exist_ok=True)
             return adapt(
                 RunContext(
-                    make_clients(settings, everything),
+                    quick_clients(settings, everything),
                     state_folder=state,
                     job_type="training",
                     log=log,
@@ -181,6 +186,21 @@ class World:
         """The ids of the rows that were answered in real time."""
         answered = self.local.realtime_answers
         return {row["id"] for row in self.inputs if prompt_hash(prompt_of(row), SYSTEM) in answered}
+
+
+def quick_clients(settings: Settings, environ: Mapping[str, str]) -> ClientFactory:
+    """The clients of a run, over service models that are parsed once for all tests: half of a short run's time."""
+    core = botocore.session.Session()
+    core.register_component("data_loader", _LOADER)
+    keys = {name.lower(): environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    services = ("bedrock", "bedrock-runtime", "s3")
+    return ClientFactory(
+        boto3.Session(botocore_session=core, region_name=settings.region_name, **keys),
+        region_name=settings.region_name,
+        endpoint_urls={name: environ[f"AWS_ENDPOINT_URL_{name.upper().replace('-', '_')}"] for name in services},
+        read_timeout=settings.read_timeout_seconds,
+        max_pool_connections=settings.max_concurrent_workers,
+    )
 
 
 def prompt_of(row: Mapping[str, str]) -> str:
