@@ -82,7 +82,7 @@ def test_stop_that_is_refused_does_not_lose_the_rows(make_world, reference):
     """A run that gives a job up would end with the error of the stop, and without any row."""
     faults = (CallFault("StopModelInvocationJob", code="AccessDeniedException", message="no"),)
     world = make_world(small(jobs=(JobFault(name="-0002$", ends="NeverStarts"),), calls=faults))
-    run = world.run(seconds_left=2500.0)
+    run = world.run_short_of_time(lambda: sum(job.over.is_set() for job in world.local.jobs) == 2)
     assert run.error is None
     assert run.logged("stop=failed")
     assert run.logged("has not stopped in time")

@@ -69,7 +69,7 @@ def test_unknown_status_is_a_job_that_still_runs(make_world, reference):
 def test_run_falls_back_while_there_is_time_left(make_world, reference):
     """A container that is killed while it waits for a batch job would leave no output at all."""
     world = make_world(small(jobs=(JobFault(name="-0001$", ends="NeverStarts"),)))
-    run = world.run(seconds_left=2000.0)
+    run = world.run_short_of_time(lambda: sum(job.over.is_set() for job in world.local.jobs) == 2)
     assert run.error is None
     stuck = jobs_in_order(world)[1]
     assert stuck.status == "Stopped"
@@ -82,10 +82,9 @@ def test_run_falls_back_while_there_is_time_left(make_world, reference):
 
 def test_job_given_up_in_time_keeps_what_it_had_answered(make_world, reference):
     """The answers of a job that is stopped are charged: asking again would pay for them twice."""
-    # 20 records in 10 parts of 1 s each at the server's speed of 4: about 8 of them in the first second.
-    slow = JobFault(phases=Phases(in_progress=10.0))
+    slow = JobFault(phases=Phases(in_progress=20.0))
     world = make_world(small(jobs=(slow,)), files={"train/a.csv": 20})
-    run = world.run(seconds_left=1800.0)
+    run = world.run_short_of_time(lambda: world.local.jobs[0].processed > 3)
     assert run.error is None
     (job,) = world.local.jobs
     answered = ids_in(world, job, "answered")
