@@ -13,6 +13,7 @@ from bedrock_batch.aws.retries import AwsError, ErrorKind, Retry, call, hopeless
 from bedrock_batch.aws.runtime import converse, invoke_model
 from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
+from bedrock_batch.distributions import Histogram
 from bedrock_batch.errors import HopelessError
 from bedrock_batch.ladder import ModelLadder
 from bedrock_batch.ledger.journal import AnswerJournal
@@ -46,7 +47,11 @@ class RealTimeModel:
         self._primary = primary
         self._fallback = fallback
         self._refusal = refusal
+        self._latency_lock = threading.Lock()
+        self.latency = Histogram()
+        """Seconds that answers took, retries and waiting not included."""
         self._primary_refused = threading.Event()
+        self._told_of_throttling = threading.Event()
         self.limiter = RateLimiter(
             settings.rate_limit_per_second,
             clock=context.clock,
@@ -143,16 +148,20 @@ class RealTimeModel:
         self, model: ModelInput, record: ModelInvocationRecord, halt: threading.Event, earlier: int
     ) -> ModelAnswer:
         body = model.body(record.prompt)
-        tries = earlier
+        tries, started = earlier, 0.0
 
         def attempt() -> dict[str, Any]:
-            nonlocal tries
-            self.limiter.acquire()
+            nonlocal tries, started
+            started = self.limiter.acquire()
             if halt.is_set():
                 raise HaltedError
             tries += 1
             client = self._context.clients.bedrock_runtime
-            return (invoke_model if model.api == "invoke_model" else converse)(client, model.model_id, body)
+            begun = self._context.clock()
+            answer = (invoke_model if model.api == "invoke_model" else converse)(client, model.model_id, body)
+            with self._latency_lock:
+                self.latency.add(self._context.clock() - begun)
+            return answer
 
         answer = call(
             attempt,
@@ -160,14 +169,20 @@ class RealTimeModel:
             sleep=self._context.sleep,
             clock=self._context.clock,
             uniform=self._context.uniform,
-            on_retry=lambda retry: self._note(record, retry),
+            on_retry=lambda retry: self._note(model, record, retry, started),
         )
         self.limiter.succeeded()
         return ModelAnswer(record.number, answer, model.model_id, "realtime", tries, model.prefilled)
 
-    def _note(self, record: ModelInvocationRecord, retry: Retry) -> None:
+    def _note(self, model: ModelInput, record: ModelInvocationRecord, retry: Retry, started: float) -> None:
         if retry.error.kind is ErrorKind.THROTTLED:
-            self.limiter.throttled(retry.error.retry_after)
+            self.limiter.throttled(retry.error.retry_after, started=started)
+            if not self._told_of_throttling.is_set():
+                self._told_of_throttling.set()
+                self._log.warning(
+                    "throttled: each request reserves its input and max_tokens=%d of the tokens per minute",
+                    model.max_tokens,
+                )
         self._log.info(
             "record=%s attempt=%d failed=%s wait=%.1fs",
             record.record_id,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -19,7 +21,9 @@ from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients
 from bedrock_batch.families import FAMILIES, capabilities_of
-from local_bedrock import Behaviour, LocalBedrock
+from local_bedrock import Behaviour, CallFault, LocalBedrock
+from local_bedrock.behaviour import RecordFaults
+from local_bedrock.journal import CallInfo
 
 ROWS = 6
 
@@ -236,6 +240,51 @@ def test_a_run_that_was_sent_again_continues_without_paying_twice(tmp_path: Path
         world.close()
 
 
+def test_a_run_that_is_stopped_while_it_is_sent_again_continues(tmp_path: Path) -> None:
+    """A kill between the two jobs of the same records would pay for them twice, or lose them."""
+    stopped: list[int] = []
+
+    def interrupt(call: CallInfo) -> None:
+        again = call.operation == "CreateModelInvocationJob" and call.operation_ordinal == 2
+        if again and call.when == "after" and not stopped:
+            stopped.append(call.ordinal)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    world = World(
+        tmp_path,
+        small(),
+        {"train/a.csv": 21},  # not the run of the test before: servers of one process share their buckets
+        BEDROCK_PRIMARY_MODEL_ID="us.anthropic.claude-opus-4-8",
+        BEDROCK_MAX_RECORDS_PER_JOB="30",
+        BEDROCK_MODEL_CAPABILITIES='{"json_schema": true}',
+    )
+    world.local.on_call(interrupt)
+    try:
+        assert isinstance(world.run().error, KeyboardInterrupt)
+        run = world.answer()
+        assert [row["llm_parse_status"] for row in run.all_rows] == ["success"] * 21
+        assert set(world.charges.values()) == {1}
+        assert len(world.local.jobs) == 2
+    finally:
+        world.close()
+
+
+def test_a_job_that_is_refused_in_part_is_not_sent_again(tmp_path: Path) -> None:
+    """A few odd records would take the structured output from all the others, and pay for these twice."""
+    text = "This model does not support assistant message prefill. The conversation must end with a user message."
+    behaviour = small(records=RecordFaults(error=0.3, error_message=text))
+    world = World(tmp_path, behaviour, {"train/a.csv": 40})
+    try:
+        run = world.answer()
+        failed = [row for row in run.all_rows if row["llm_status"] == "error"]
+        assert 0 < len(failed) < 40
+        assert {row["llm_error"] for row in failed} == {text}
+        assert run.summary["model"]["refusals"] == []
+        assert set(world.charges.values()) == {1}
+    finally:
+        world.close()
+
+
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/team1"
 
 
@@ -272,6 +321,18 @@ def test_a_setting_tells_what_is_behind_a_profile(profiled: LocalBedrock, more: 
     processor = make_processor(profiled, more["primary_model_id"], "realtime", **more)
     assert processor.process_batch(frame("told"))["llm_parse_status"].tolist() == ["success"] * ROWS
     assert "GetInferenceProfile" not in {call.operation for call in profiled.calls[-ROWS - 2 :]}
+
+
+@CURRENT_BOTOCORE
+def test_a_role_that_may_not_look_a_profile_up_is_told_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+    """A user would only see that the answers got worse."""
+    behaviour = small(application_profiles={"team1": "us.anthropic.claude-opus-4-8"})
+    denied = CallFault("GetInferenceProfile", code="AccessDeniedException", message="not authorized", status=403)
+    with LocalBedrock(replace(behaviour, calls=(denied,)), answers=SCHEMA) as server:
+        processor = make_processor(server, PROFILE, "realtime")
+        assert processor.model_input.structure == "prompt"
+    assert "BEDROCK_MODEL_CAPABILITIES" in caplog.text
+    assert "bedrock:GetInferenceProfile" in caplog.text
 
 
 def test_a_profile_that_cannot_be_looked_up_is_asked_carefully(local: LocalBedrock) -> None:

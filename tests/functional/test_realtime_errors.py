@@ -88,6 +88,7 @@ def test_the_service_sets_the_pace(make_world: MakeWorld) -> None:
     rate = run.summary["rate_limit"]
     assert rate["throttles"] == 3
     assert rate["lowest"] < rate["configured"] == 100.0
+    assert sum("reserves its input and max_tokens=512" in line for line in run.log) == 1
 
 
 # What goes to another model
