@@ -136,7 +136,8 @@ class BedrockBatchProcessor(BatchSteps):
         staged = job.staged
         checks = dict(zip(staged.numbers, staged.checks, strict=True))
         sent = SentRecords(checks, asked.model_id, asked.prefilled)
-        results = read_results(job.result_paths, sent, unanswered=job.unanswered)
+        reason = job.state.message if job.state else ""
+        results = read_results(job.result_paths, sent, unanswered=job.unanswered, reason=reason)
         outputs = results.outputs
         if job.problem:
             outputs.update(

@@ -15,12 +15,15 @@ from bedrock_batch.jsonl import OutputLine, parse_output_line
 from bedrock_batch.model_input import prompt_of
 from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordError, record_number
 from bedrock_batch.staging import prompt_check
+from bedrock_batch.text import shorten
 
 _RECORD_ID = re.compile(rb'"recordId"\s*:\s*"(R\d{10})"')
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 # Codes of a record's error after which asking again unchanged can help; every other 4xx is about the request itself.
 _RETRYABLE_CODES = frozenset({408, 409, 424, 429})
 
+# A job's message stands in each of its rows.
+REASON_LIMIT = 300
 
 # Why a record of a job has no line, and what its error column says.
 UNANSWERED = {
@@ -67,11 +70,12 @@ class SentRecords:
     prefilled: bool
 
 
-def read_results(paths: Iterable[Path], sent: SentRecords, *, unanswered: str) -> JobResults:
+def read_results(paths: Iterable[Path], sent: SentRecords, *, unanswered: str, reason: str = "") -> JobResults:
     """Return the output of every record sent, from the result files of its job.
 
     Lines are joined by record id alone, since their order is not guaranteed; of a repeated id the first answer is
-    kept. `unanswered` is the kind of failure of a record without a line, a key of `UNANSWERED`.
+    kept. `unanswered` is the kind of failure of a record without a line, a key of `UNANSWERED`; `reason` is what AWS
+    says about the job.
     """
     results = JobResults()
     for path in paths:
@@ -83,9 +87,10 @@ def read_results(paths: Iterable[Path], sent: SentRecords, *, unanswered: str) -
                     results.counts.lines += 1
                 elif line.strip():
                     _take_line(line, sent, results)
+    message = UNANSWERED[unanswered] + (f": {shorten(reason, REASON_LIMIT)}" if reason else "")
     for number in sent.checks:
         if number not in results.outputs:
-            results.outputs[number] = RecordError(number, unanswered, UNANSWERED[unanswered], "batch")
+            results.outputs[number] = RecordError(number, unanswered, message, "batch")
             results.counts.missing += 1
     return results
 

@@ -59,8 +59,13 @@ def test_failed_job_that_wrote_no_output_is_asked_again_as_a_whole(make_world, r
 def test_message_of_a_failed_job_reaches_the_user(make_world):
     """`Failed` alone would leave a user without the reason, which only AWS knows."""
     reason = "Batch job contains less records (20) than the required minimum of: 100"
-    world = make_world(small(jobs=(JobFault(name="-0000$", ends="FailedInValidating", message=reason),)))
+    fate = JobFault(name="-0000$", ends="FailedInValidating", message=reason)
+    world = make_world(small(jobs=(fate,)), BEDROCK_BATCH_FALLBACK="error")
     run = world.answer()
+    lost = ids_in(world, first_job(world))
+    assert {row["llm_error"] for row in run.all_rows if row["id"] in lost} == {
+        f"the batch job failed before it answered this record: {reason}"
+    }
     assert [entry["message"] for entry in run.jobs if entry["status"] == "Failed"] == [reason]
     assert run.logged(reason)
 
