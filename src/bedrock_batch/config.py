@@ -83,6 +83,7 @@ class Settings:
     max_cost_usd: float | None
     prices: Mapping[str, Mapping[str, float]]
     metrics_namespace: str
+    report_samples: int
     use_secure_pypi: bool
     secure_pypi_domain: str
     secure_pypi_domain_owner: str

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bedrock_batch.container import check_folder
+from bedrock_batch.distributions import Distributions, field_specs
 from bedrock_batch.errors import InputError
 from bedrock_batch.hosts import Host
 from bedrock_batch.processor import BedrockProcessor, join_columns
+from bedrock_batch.samples import SampleRow, SampleTaker
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.summary import Figures
 from bedrock_batch.tables.formats import FileFormat, find_data_files
@@ -52,6 +54,7 @@ class SplitResult:
     figures: Figures = field(default_factory=Figures)
     files: dict[str, Figures] = field(default_factory=dict)
     outputs: list[Path] = field(default_factory=list)
+    distributions: Distributions = field(default_factory=Distributions)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -197,6 +200,7 @@ class RunResult:
     run_id: str | None
     ledger: str | None
     splits: list[SplitResult]
+    samples: list[SampleRow] = field(default_factory=list)
 
 
 def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> RunResult:
@@ -206,28 +210,37 @@ def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> Ru
         with tempfile.TemporaryDirectory() as folder:
             store = SegmentStore(Path(folder), processor.columns.arrow_schema)
             return RunResult(None, None, write_splits(splits, store, processor))
+    samples = SampleTaker(
+        processor.settings.report_samples, processor.template.placeholders, processor.settings.output_column_prefix
+    )
     with processor.begin(source) as run:
         store = processor.answer(source, run)
-        results = write_splits(splits, store, processor)
+        results = write_splits(splits, store, processor, samples)
         processor.finish(run)
-        return RunResult(run.ledger.run_id, run.ledger.where, results)
+        return RunResult(run.ledger.run_id, run.ledger.where, results, samples.rows())
 
 
-def write_splits(splits: tuple[Split, ...], store: SegmentStore, processor: BedrockProcessor) -> list[SplitResult]:
+def write_splits(
+    splits: tuple[Split, ...], store: SegmentStore, processor: BedrockProcessor, samples: SampleTaker | None = None
+) -> list[SplitResult]:
     """Write the output files of the splits from the answers' columns and return their figures."""
     cursor = SegmentCursor(store)
-    return [_write_split(split, cursor, processor) for split in splits]
+    return [_write_split(split, cursor, processor, samples) for split in splits]
 
 
-def _write_split(split: Split, cursor: SegmentCursor, processor: BedrockProcessor) -> SplitResult:
-    result = SplitResult(split.name)
+def _write_split(
+    split: Split, cursor: SegmentCursor, processor: BedrockProcessor, samples: SampleTaker | None
+) -> SplitResult:
+    schema = processor.schema.wire_schema() if processor.schema else None
+    result = SplitResult(split.name, distributions=Distributions(field_specs(schema)))
     schemas = _unite_by_format(split, [])
     with ExitStack() as stack:
         writers = {
             kind: stack.enter_context(_open_writer(split, kind, schema, processor)) for kind, schema in schemas.items()
         }
         for file in split.files:
-            figures = _write_file(file, schemas[file.format], writers[file.format], cursor, processor)
+            answers = _looked_at(cursor, result, file, processor, samples)
+            figures = _write_file(file, schemas[file.format], writers[file.format], answers, processor)
             result.files[file.path.name] = figures
             result.figures.merge(figures)
     result.outputs = [writer.path for writer in writers.values()]
@@ -240,14 +253,39 @@ def _open_writer(split: Split, kind: FileFormat, schema: pa.Schema, processor: B
     return TableWriter(path, kind, join_columns(schema.empty_table(), answers).schema)
 
 
+TakeAnswers = Callable[[pa.RecordBatch], pa.Table]
+
+
+def _looked_at(
+    cursor: SegmentCursor,
+    result: SplitResult,
+    file: TableFile,
+    processor: BedrockProcessor,
+    samples: SampleTaker | None,
+) -> TakeAnswers:
+    """Return a function that gives the answers to the next rows of a file, counted for the report on the way."""
+    prefix, row = processor.settings.output_column_prefix, 1 + (file.part[0] if file.part else 0)
+
+    def take(batch: pa.RecordBatch) -> pa.Table:
+        nonlocal row
+        answers = cursor.take(batch.num_rows)
+        result.distributions.add(answers, prefix)
+        if samples is not None:
+            samples.take(result.name, file.path.name, row, pa.Table.from_batches([batch]), answers)
+        row += batch.num_rows
+        return answers
+
+    return take
+
+
 def _write_file(
-    file: TableFile, schema: pa.Schema, writer: TableWriter, cursor: SegmentCursor, processor: BedrockProcessor
+    file: TableFile, schema: pa.Schema, writer: TableWriter, take: TakeAnswers, processor: BedrockProcessor
 ) -> Figures:
     figures = Figures()
     prefix = processor.settings.output_column_prefix
     first_row = 1 + (file.part[0] if file.part else 0)
     for batch in file.batches():
-        answers = cursor.take(batch.num_rows)
+        answers = take(batch)
         figures.add(answers, prefix, file.path.name, first_row + figures.total)
         rows = join_columns(_align(batch, schema), processor.public_columns(answers))
         if processor.settings.skip_error_records:

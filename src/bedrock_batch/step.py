@@ -18,6 +18,7 @@ from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import Settings, load_settings
 from bedrock_batch.container import check_folder, make_output_folder, read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
+from bedrock_batch.distributions import Histogram, describe_fields
 from bedrock_batch.doctor.examine import examine
 from bedrock_batch.doctor.finding import Finding, Patient
 from bedrock_batch.errors import Problems, RunError
@@ -26,6 +27,7 @@ from bedrock_batch.plan.build import build_plan
 from bedrock_batch.progress import LineProgress, Progress
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.records import Source
+from bedrock_batch.report.page import write_report
 from bedrock_batch.schema import load_validation_schema
 from bedrock_batch.splits import (
     TRAINING_SPLITS,
@@ -81,6 +83,10 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     summary = _summarize(request, processor, result, started, time.monotonic() - begun)
     name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}{context.host.suffix}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
+    report = write_report(
+        summary, path.with_name(name.replace("summary", "report")).with_suffix(".html"), result.samples
+    )
+    context.log.info("report=%s", report)
     context.log.info("summary=%s records=%d failed=%d", path, summary["total_records"], summary["failed_records"])
     _check_cost(summary["cost"])
     _check_error_rate(settings, summary)
@@ -254,6 +260,8 @@ def _summarize(
             "salvaged": run.salvage(),
         },
         "cost": _cost(processor),
+        "fields": describe_fields({split.name: split.distributions for split in result.splits}),
+        "histograms": _histograms(result, processor),
         "model": processor.model_report(),
         "max_tokens": _max_tokens(processor, run),
         "shared_prompts": _shared_prompts(processor),
@@ -266,6 +274,16 @@ def _summarize(
         "versions": _versions(),
         "settings": processor.settings.public(),
     }
+
+
+def _histograms(result: RunResult, processor: BedrockBatchProcessor) -> dict[str, Any]:
+    """Return the tokens of the run's records and the times of its real-time answers."""
+    tokens = {"input_tokens": Histogram(), "output_tokens": Histogram()}
+    for split in result.splits:
+        for name, histogram in tokens.items():
+            histogram.merge(getattr(split.distributions, name))
+    shown = {**tokens, "latency_seconds": processor.realtime.latency}
+    return {name: histogram.as_dict() for name, histogram in shown.items()}
 
 
 def _cost(processor: BedrockBatchProcessor) -> dict[str, Any]:

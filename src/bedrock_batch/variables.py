@@ -16,7 +16,7 @@ BATCH_JOB = "Batch jobs: security and ownership"
 INPUT = "Input fields"
 OUTPUT = "Output and failed records"
 COST = "Cost"
-PROGRESS = "Progress"
+PROGRESS = "Progress and report"
 INSTALLATION = "Package installation"
 
 
@@ -283,6 +283,10 @@ VARIABLES: tuple[Variable, ...] = (
         "BEDROCK_METRICS_NAMESPACE", "metrics_namespace", "", values.METRICS_NAMESPACE, PROGRESS,
         "Write CloudWatch metrics of the run's progress under this namespace, as embedded metric lines on the standard "
         "output; empty: none.",
+    ),
+    Variable(
+        "BEDROCK_REPORT_SAMPLES", "report_samples", "0", values.integer(0, 1000), PROGRESS,
+        "How many rows the report shows, with the text of their input fields and answers; 0: no text of any row.",
     ),
     Variable(
         "USE_SECURE_PYPI", "use_secure_pypi", "false", values.BOOLEAN, INSTALLATION,

@@ -29,7 +29,7 @@ _ACTION_BY_OPERATION = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
 }
 
-_TEXT_BY_KIND = {
+TEXT_BY_KIND = {
     ErrorKind.ON_DEMAND_UNSUPPORTED: (
         "this model is reached through an inference profile only: set BEDROCK_INFERENCE_PROFILE_ARN to the profile's "
         "id or ARN, or add the model to the JSON list BEDROCK_INFERENCE_PROFILE_REQUIRED_MODELS"
@@ -89,7 +89,7 @@ def advice(error: AwsError) -> str:
     """Return one sentence that says what to do about `error`; empty where there is nothing to add to AWS's text."""
     if error.kind is ErrorKind.ACCESS_DENIED:
         return _access_advice(error)
-    return _TEXT_BY_KIND.get(error.kind, "")
+    return TEXT_BY_KIND.get(error.kind, "")
 
 
 def hopeless_error(error: AwsError) -> HopelessError:
