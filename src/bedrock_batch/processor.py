@@ -16,20 +16,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from typing_extensions import Self
 
-from bedrock_batch.aws.clients import sdk_version, supports
-from bedrock_batch.aws.inference_profiles import find_model_arn
-from bedrock_batch.aws.retries import AwsError, advice
 from bedrock_batch.config import Settings, settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients, make_storage
 from bedrock_batch.errors import ConfigurationError, RunError
 from bedrock_batch.estimate import Estimate, PromptMeter, estimate_run
-from bedrock_batch.families import UNKNOWN, Capabilities, capabilities_of, hides_model, with_overrides
+from bedrock_batch.families import hides_model
 from bedrock_batch.ladder import ModelLadder
+from bedrock_batch.ladders import LadderMaker
 from bedrock_batch.ledger.book import open_ledger, tell_of_new_run
 from bedrock_batch.ledger.identity import new_run_id, run_id_of
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.ledger.store import LedgerStore, LocalLedgerStore, S3LedgerStore
-from bedrock_batch.model_input import ModelInput, build_model_input, choose_api, effective_model_id
+from bedrock_batch.model_input import ModelInput, effective_model_id
 from bedrock_batch.prices import PriceBook
 from bedrock_batch.realtime import RealTimeModel
 from bedrock_batch.records import (
@@ -42,6 +40,7 @@ from bedrock_batch.records import (
     Source,
 )
 from bedrock_batch.references import resolve_texts
+from bedrock_batch.repeats import combine, is_worth_repeating
 from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.sharing import SharedPrompts
@@ -56,7 +55,6 @@ if TYPE_CHECKING:
 
 # Answers are stored in segments of about this many rows, so that a long run has thousands of files and not millions.
 SEGMENT_ROWS = 4096
-_USABLE_STOPS = frozenset({None, "end_turn", "stop_sequence", "tool_use", "stop"})
 
 
 class BedrockProcessor:
@@ -86,21 +84,18 @@ class BedrockProcessor:
     @cached_property
     def ladder(self) -> ModelLadder:
         """How the primary model is asked; made when first needed, since a profile's model may have to be found."""
-        overrides = self.settings.model_capabilities
-        able = self._capabilities_of(self.settings.primary_model_id, known="family" in overrides)
-        return self._make_ladder(self.effective_model_id, with_overrides(able, overrides))
+        return self._ladders.primary(self.effective_model_id)
 
     @cached_property
     def realtime(self) -> RealTimeModel:
         """The models as they are asked in real time."""
-        fallback = self.settings.fallback_model_id
-        return RealTimeModel(
-            self.settings,
-            self.context,
-            self.ladder,
-            self._make_ladder(fallback, self._capabilities_of(fallback)) if fallback else None,
-            self.spending.refusal,
-        )
+        refusal = self.spending.refusal
+        return RealTimeModel(self.settings, self.context, self.ladder, self._ladders.fallback(), refusal)
+
+    @property
+    def _ladders(self) -> LadderMaker:
+        schema = self.schema.wire_schema() if self.schema else None
+        return LadderMaker(self.settings, self.context, self.template.system_prompt, schema)
 
     @property
     def model_input(self) -> ModelInput:
@@ -245,12 +240,12 @@ class BedrockProcessor:
         """Return what came of a block's rows; answers that did not validate are asked for again where that is set."""
         outcomes = [self._outcome(output) for output in block.outputs]
         for attempt in range(1, self.settings.validation_retries + 1):
-            again = [block.start + i for i, outcome in enumerate(outcomes) if _is_worth_asking_again(outcome)]
+            again = [block.start + i for i, outcome in enumerate(outcomes) if is_worth_repeating(outcome)]
             if not again:
                 break
             for output in self.realtime.ask_each(block.records(again), run.ledger.journal, f"validation-{attempt}"):
                 index = output.number - block.start
-                outcomes[index] = _better(outcomes[index], self._outcome(_salvaged(output, "validation")))
+                outcomes[index] = combine(outcomes[index], self._outcome(replace(output, salvaged_from="validation")))
         return outcomes
 
     def _outcome(self, output: ModelInvocationOutput) -> Outcome:
@@ -383,44 +378,6 @@ class BedrockProcessor:
     def _create_response_model_from_schema(self) -> type[BaseModel] | None:
         return self.response_model_class
 
-    def _make_ladder(self, model_id: str, able: Capabilities) -> ModelLadder:
-        schema = self.schema.wire_schema() if self.schema else None
-        build = partial(_build_for, self.settings, model_id, self.template.system_prompt, schema)
-        if choose_api(self.settings, able) == "converse" and able.json_schema is not False:
-            able = self._without_what_the_sdk_lacks(able)
-        return ModelLadder(able, build, self.context.log)
-
-    def _without_what_the_sdk_lacks(self, able: Capabilities) -> Capabilities:
-        if supports(self.context.clients.bedrock_runtime, "Converse", "outputConfig"):
-            return able
-        log, version = self.context.log, sdk_version()
-        log.info("json_schema is left out: Converse needs botocore 1.42.42 or newer for it; %s is installed", version)
-        return replace(able, json_schema=False)
-
-    def _capabilities_of(self, model_id: str, *, known: bool = False) -> Capabilities:
-        """Return what a model accepts; an ARN that hides its model is looked up, unless it is `known` otherwise."""
-        if known or not hides_model(model_id):
-            return capabilities_of(model_id)
-        try:
-            arn = find_model_arn(self.context.clients.bedrock, model_id, sleep=self.context.sleep)
-        except AwsError as error:
-            self.context.log.warning(
-                "model=%s family=unknown: %s. It is asked for nothing that a model may refuse: name its family in "
-                'BEDROCK_MODEL_CAPABILITIES={"family": "..."}. %s',
-                model_id,
-                error,
-                advice(error),
-            )
-            return UNKNOWN
-        self.context.log.info("model=%s is %s", model_id, arn)
-        return capabilities_of(arn)
-
-
-def _build_for(
-    settings: Settings, model_id: str, system_prompt: str, schema: Mapping[str, Any] | None, able: Capabilities
-) -> ModelInput:
-    return build_model_input(settings, model_id, system_prompt=system_prompt, capabilities=able, schema=schema)
-
 
 def join_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
     """Return `rows` with the columns of `answers` behind their own."""
@@ -442,34 +399,3 @@ def _picker(kept: Mapping[int, ModelInvocationRecord]) -> Any:
         return [kept[number] for number in numbers]
 
     return pick
-
-
-def _salvaged(output: ModelInvocationOutput, cause: str) -> ModelInvocationOutput:
-    return replace(output, salvaged_from=cause)
-
-
-def _is_worth_asking_again(outcome: Outcome) -> bool:
-    """Whether another answer may validate: not where the model refused or ran out of tokens."""
-    failed = outcome.parse_status in ("validation_failed", "json_failed")
-    return failed and outcome.stop_reason in _USABLE_STOPS
-
-
-def _better(first: Outcome, second: Outcome) -> Outcome:
-    """Return the second outcome where it validated, else the first, with the tries and tokens of both.
-
-    Both know which of their tokens were used in batch, so that the sums by mode stay right.
-    """
-    kept = second if second.parse_status in ("success", "json_only") else first
-    return replace(
-        kept,
-        attempts=first.attempts + second.attempts,
-        salvaged_from=first.salvaged_from or second.salvaged_from,
-        input_tokens=_sum(first.input_tokens, second.input_tokens),
-        output_tokens=_sum(first.output_tokens, second.output_tokens),
-        batch_input_tokens=first.batch_input_tokens,
-        batch_output_tokens=first.batch_output_tokens,
-    )
-
-
-def _sum(first: int | None, second: int | None) -> int | None:
-    return None if first is None and second is None else (first or 0) + (second or 0)
