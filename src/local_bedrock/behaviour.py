@@ -128,7 +128,7 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         for name, shares in (("answers", self.answers), ("records", self.records)):
-            values = [value for value in dataclasses.asdict(shares).values() if isinstance(value, float)]
+            values = [getattr(shares, each.name) for each in dataclasses.fields(shares) if type(each.default) is float]
             _require(min(values) >= 0 and sum(values) <= 1, name, "shares from 0 to 1 that add up to 1 at most", values)
         for i, fault in enumerate(self.jobs):
             _require(0 <= fault.share <= 1, f"jobs[{i}].share", "from 0 to 1", fault.share)

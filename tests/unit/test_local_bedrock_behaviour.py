@@ -65,3 +65,11 @@ def test_knob_on_an_operation_that_does_not_exist_is_refused():
     """A fault on a mistyped operation would never come, and its test would pass for nothing."""
     with pytest.raises(ValueError, match="names the operation 'InvokeModels', which Bedrock does not have"):
         LocalBedrock(Behaviour(calls=(CallFault("InvokeModels"),)))
+
+
+def test_whole_numbers_are_shares_too():
+    """`missing=1` or a row of zeros in a test would end in an error that says nothing of shares, or go unchecked."""
+    zeros = dict.fromkeys(("error", "throttled", "missing", "repeated", "unknown_id", "not_json"), 0)
+    assert Behaviour(records=RecordFaults(**zeros, invalid_utf8=0, wrong_echo=0)).records.missing == 0
+    with pytest.raises(ValueError, match="records must be shares from 0 to 1 that add up to 1 at most"):
+        Behaviour(records=RecordFaults(missing=1, error=1))
