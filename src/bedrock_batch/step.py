@@ -306,7 +306,7 @@ def _check_cost(cost: Mapping[str, Any]) -> None:
 def _max_tokens(processor: BedrockBatchProcessor, run: Figures) -> dict[str, Any]:
     """Return what the limit of tokens costs in real time, with advice where it is far above what answers use."""
     use = TokenUse(
-        run.sources["realtime"],
+        run.realtime_answers,
         run.tokens["realtime input_tokens"],
         run.tokens["realtime output_tokens"],
         run.longest_answer,

@@ -41,6 +41,8 @@ class Figures:
     retries: int = 0
     longest_answer: int = 0
     """The most output tokens of one row."""
+    realtime_answers: int = 0
+    """Rows that the model answered in real time, those that share another's answer not included."""
 
     def add(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
         """Count the output columns of some rows; `place` and `first_row` (from 1) say where examples stand."""
@@ -61,7 +63,7 @@ class Figures:
 
     def merge(self, other: Figures) -> None:
         """Add another's counts to these."""
-        for name in ("total", "successful", "failed", "validation_passed", "retries"):
+        for name in ("total", "successful", "failed", "validation_passed", "retries", "realtime_answers"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.longest_answer = max(self.longest_answer, other.longest_answer)
         for name in _COUNTERS:
@@ -124,6 +126,8 @@ class Figures:
             for row in by_cause.aggregate([("tokens", "sum")]).to_pylist():
                 self.salvage_tokens[f"{row['cause']} {name}"] += row["tokens_sum"]
         self.longest_answer = max(self.longest_answer, pc.max(columns["_output_tokens"]).as_py() or 0)
+        asked = pc.and_(pc.equal(columns["_source"], "realtime"), pc.greater(columns["_attempts"], 0))
+        self.realtime_answers += _count(pc.and_(asked, pc.is_valid(columns["_output_tokens"])))
 
     def _add_errors(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
         kinds = columns["_error_kind"]

@@ -73,7 +73,9 @@ def test_an_answer_that_was_asked_for_again_is_counted_in_both_modes() -> None:
         "realtime output_tokens": 5,
     }
     assert figures.salvage() == {"validation": {"records": 1, "input_tokens": 15, "output_tokens": 5}}
-    assert figures.longest_answer == 7
+    shared = count(answered(source="realtime", attempts=0, input_tokens=0, output_tokens=0))
+    figures.merge(shared)
+    assert (figures.longest_answer, figures.realtime_answers) == (7, 1)
 
 
 def test_merged_figures_are_those_of_all_rows_together() -> None:
