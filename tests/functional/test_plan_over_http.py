@@ -47,6 +47,17 @@ def test_the_plan_is_what_the_run_does(make_world: Callable[..., World]) -> None
     assert plan["cost"]["batch_usd"]["likely"] == pytest.approx(plan["cost"]["realtime_usd"]["likely"] / 2, rel=1e-3)
 
 
+def test_equal_prompts_are_planned_as_they_are_asked(make_world: Callable[..., World]) -> None:
+    """A plan would show the cost of prompts that are not asked."""
+    world = make_world(files={"train/a.csv": 20})
+    path = world.processing / "input" / "data" / "train" / "a.csv"
+    write_table(path, [*make_rows(20), *make_rows(20)])
+    plan = plan_of(world, BEDROCK_DEDUPLICATE_PROMPTS="true")
+    assert (plan["rows"], plan["estimate"]["records"]) == (40, 20)
+    assert sum(job["records"] for job in plan["jobs"]) == 20
+    assert any("20 of 40 prompts are identical" in problem for problem in plan_of(world)["problems"])
+
+
 @CURRENT_BOTOCORE
 def test_tokens_are_counted_where_the_model_counts(make_world: Callable[..., World]) -> None:
     """A plan would be a guess although the service would count for nothing."""

@@ -50,7 +50,8 @@ class FilePlan:
 class Reading:
     """What all rows of a run are like once they are rendered.
 
-    `line_sizes` are the bytes of their lines in a job's file; `sample` are some prompts, chosen at random with a fixed
+    `line_sizes` are the bytes of the lines in a job's file, one for each record that is asked: where equal prompts share
+    an answer these, and `meter`, are fewer than `rows`; `sample` are some prompts, chosen at random with a fixed
     seed. `null_cells` counts empty cells by placeholder.
     """
 
@@ -64,10 +65,7 @@ class Reading:
     distinct: int = 0
     null_cells: dict[str, int] = field(default_factory=dict)
     truncated_records: int = 0
-
-    @property
-    def rows(self) -> int:
-        return self.meter.records
+    rows: int = 0
 
     @property
     def shown(self) -> tuple[ShownPrompt, ...]:
@@ -108,6 +106,7 @@ class _Taker:
         self.seen: set[int] = set()
         self._reading = reading
         self._model_input = processor.model_input
+        self._shares = processor.settings.deduplicate_prompts
         self._limit = template.max_field_length if template.truncation_enabled else None
         self._random = random.Random(_SEED)  # noqa: S311 - a sample, no secret
         self._longest = -1
@@ -123,9 +122,12 @@ class _Taker:
     ) -> None:
         reading = self._reading
         number = reading.rows
-        reading.meter.add(prompt)
-        reading.line_sizes.append(len(self._model_input.jsonl_line(record_id(number), prompt)))
-        self.seen.add(hash(prompt))
+        reading.rows += 1
+        mark = hash(prompt)
+        if not self._shares or mark not in self.seen:
+            reading.line_sizes.append(len(self._model_input.jsonl_line(record_id(reading.meter.records), prompt)))
+            reading.meter.add(prompt)
+        self.seen.add(mark)
         self._sample(number, prompt)
         empty = tuple(name for name, cell in cells.items() if not cell)
         for name in empty:
