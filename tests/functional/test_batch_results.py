@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 import pytest
 from batch_runs import check_complete, check_paid_once, ids_in, jobs_in_order, sent_ids, small
 
@@ -114,6 +116,8 @@ def test_raw_line_separators_inside_answers_do_not_break_records(make_world):
 @pytest.mark.parametrize("fault", ["truncated", "refused", "not_json", "invalid"])
 def test_answer_that_cannot_be_used_is_paid_once_and_kept(make_world, fault):
     """An answer that came but does not validate would be bought again without being asked for, or be lost."""
+    if fault == "not_json" and tuple(map(int, metadata.version("json_repair").split(".")[:2])) < (0, 60):
+        pytest.skip("an old json_repair reads an object out of the prose that this answer is")
     world = make_world(small(answers=AnswerFaults(**{fault: 0.3})))
     run = world.answer()
     bad = [row for row in run.all_rows if row["llm_parse_status"] != "success"]
