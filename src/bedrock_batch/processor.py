@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from copy import copy
@@ -18,17 +16,16 @@ from typing_extensions import Self
 
 from bedrock_batch.config import Settings, settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients, make_storage
-from bedrock_batch.errors import ConfigurationError, RunError
+from bedrock_batch.cost_limit import check_cost, price_book
+from bedrock_batch.errors import RunError
 from bedrock_batch.estimate import Estimate, PromptMeter, estimate_run
 from bedrock_batch.families import hides_model
 from bedrock_batch.ladder import ModelLadder
 from bedrock_batch.ladders import LadderMaker
-from bedrock_batch.ledger.book import open_ledger, tell_of_new_run
 from bedrock_batch.ledger.identity import new_run_id, run_id_of
+from bedrock_batch.ledger.opening import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run
-from bedrock_batch.ledger.store import LedgerStore, LocalLedgerStore, S3LedgerStore
 from bedrock_batch.model_input import ModelInput, effective_model_id
-from bedrock_batch.prices import PriceBook
 from bedrock_batch.realtime import RealTimeModel
 from bedrock_batch.records import (
     ModelAnswer,
@@ -45,9 +42,8 @@ from bedrock_batch.responses import OutcomeColumns, ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.sharing import SharedPrompts
 from bedrock_batch.sources import RowSource, TableSource, text_columns
-from bedrock_batch.spending import Spending, format_usd
+from bedrock_batch.spending import Spending
 from bedrock_batch.templates import response_schema_of, template_of
-from bedrock_batch.text import digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +71,7 @@ class BedrockProcessor:
         self.parser = ResponseParser(self.schema)
         self.columns = OutcomeColumns(self.schema, self.settings.output_column_prefix)
         self.effective_model_id = effective_model_id(self.settings)
-        self.spending = Spending(self._price_book(), self.settings.max_cost_usd)
+        self.spending = Spending(price_book(self.settings, self.effective_model_id), self.settings.max_cost_usd)
         self.prompt_meter = PromptMeter()
         self.shared: SharedPrompts | None = None
         if not any(map(hides_model, (self.settings.primary_model_id, self.settings.fallback_model_id))):
@@ -180,12 +176,12 @@ class BedrockProcessor:
         self.ladder.reset()
         self.prompt_meter = PromptMeter()
         self._check_cost(source)
-        context, parts = self.context, self._identity(source)
-        run_id = run_id_of(parts) if self.settings.batch_resume else new_run_id(parts)
-        with self._work_folder() as folder, self._open(parts, run_id, source.count, folder) as run:
+        context, settings = self.context, self.settings
+        parts = run_parts(settings, self.template, self.model_input, source.fingerprint(), context.job_type)
+        run_id = run_id_of(parts) if settings.batch_resume else new_run_id(parts)
+        with work_folder(context) as folder, self._open(parts, run_id, source.count, folder) as run:
             context.log.info("run_id=%s model=%s ledger=%s", run_id, self.effective_model_id, run.ledger.where)
-            store = self._ledger_store(run_id, folder)
-            tell_of_new_run(store, run_id, parts, f"{context.job_type}{context.host.suffix}", context.log)
+            run.ledger.tell_of_new_run(f"{context.job_type}{context.host.suffix}", context.log)
             context.progress.begin(self._progress_parts(source), lambda: self.spending.usd)
             try:
                 yield run
@@ -200,12 +196,8 @@ class BedrockProcessor:
     @contextmanager
     def _open(self, parts: Mapping[str, str], run_id: str, count: int, folder: Path) -> Iterator[Run]:
         """The run with an id, claimed for this process until the end of the block."""
-        store, context = self._ledger_store(run_id, folder), self.context
-        lease = self.settings.batch_lease_seconds
-        with open_ledger(
-            store, run_id=run_id, parts=parts, folder=folder, log=context.log, lease=lease, sleep=context.sleep
-        ) as ledger:
-            yield Run(count, folder, ledger)
+        with open_run(self.settings, self.context, run_id, parts, count, folder) as run:
+            yield run
 
     def answer(self, source: RowSource, run: Run) -> SegmentStore:
         """Ask the model for every row of a source and return the answers' columns, stored in the run's folder."""
@@ -299,66 +291,16 @@ class BedrockProcessor:
     def _check_cost(self, source: RowSource) -> None:
         """Raise ConfigurationError where a run is estimated to cost more than it may."""
         limit, price = self.settings.max_cost_usd, self.spending.book.find(self.effective_model_id)
-        if limit is None or price is None:
-            return
-        estimate = self.estimate(self.measure(source))
-        kinds: tuple[Source, ...] = ("batch", "realtime")
-        costs = {kind: estimate.cost(price, kind) for kind in kinds}
-        cost = costs[self.expected_source(source.count)]
-        if cost.likely > limit:
-            raise ConfigurationError(
-                f"the run is estimated to cost {format_usd(cost.likely)} ({format_usd(cost.low)} to "
-                f"{format_usd(cost.high)}) for {source.count} records, which is above BEDROCK_MAX_COST_USD={limit:g}: "
-                "raise it, or see with --plan what the cost is made of"
-            )
-        self.spending.expect(source.count, {kind: cost.likely for kind, cost in costs.items()})
-
-    def _price_book(self) -> PriceBook:
-        """Return the prices of a run; ConfigurationError where a limit is set and cannot be kept without a price."""
-        settings = self.settings
-        book = PriceBook(settings.prices, {self.effective_model_id: settings.primary_model_id})
-        models = [model for model in (self.effective_model_id, settings.fallback_model_id) if model]
-        if settings.max_cost_usd is not None and (unknown := [model for model in models if book.find(model) is None]):
-            raise ConfigurationError(
-                f"BEDROCK_MAX_COST_USD is set, but no price is known for {' and '.join(unknown)}: give it in "
-                "BEDROCK_PRICES, or unset BEDROCK_MAX_COST_USD"
-            )
-        return book
+        if limit is not None and price is not None:
+            estimate = self.estimate(self.measure(source))
+            likely = check_cost(limit, estimate, price, self.expected_source(source.count), source.count)
+            self.spending.expect(source.count, likely)
 
     def _with(self, **changes: Any) -> Self:
         """Return a processor that shares everything with this one but some settings."""
         changed = copy(self)
         changed.settings = replace(self.settings, **changes)
         return changed
-
-    @contextmanager
-    def _work_folder(self) -> Iterator[Path]:
-        if self.context.state_folder is not None:
-            self.context.state_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="work-", dir=self.context.state_folder) as folder:
-            yield Path(folder)
-
-    def _ledger_store(self, run_id: str, folder: Path) -> LedgerStore:
-        """Return where the run's ledger is kept: in S3, else in the state folder, else only as long as the run."""
-        settings, context = self.settings, self.context
-        if settings.batch_input_s3_path:
-            return S3LedgerStore(make_storage(settings, context), settings.batch_input_s3_path, run_id, context.sleep)
-        return LocalLedgerStore(context.state_folder or folder, run_id)
-
-    def _identity(self, source: RowSource) -> dict[str, str]:
-        """Return everything that can change an answer, part by part."""
-        settings, template = self.settings, self.template
-        texts = [template.user_prompt_template, template.system_prompt, *template.placeholders]
-        limits = [settings.truncation_enabled, settings.max_input_field_length, settings.validation_retries]
-        limits += [settings.deduplicate_prompts]  # it decides which record has which number
-        return {
-            "inputs": source.fingerprint(),
-            "template": digest(json.dumps(texts), 32),
-            "schema": digest(settings.validation_schema, 32),
-            "model": f"{self.effective_model_id} {settings.fallback_model_id}".strip(),
-            "parameters": digest(json.dumps([self.model_input.head, self.model_input.tail, *limits]), 32),
-            "job_type": self.context.job_type,
-        }
 
     def _format_prompt(self, row_data: Mapping[str, Any]) -> str:
         return self.template.render(row_data)

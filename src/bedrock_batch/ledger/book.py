@@ -91,6 +91,19 @@ class Ledger:
             self._document = self._document.model_copy(update={"owner": None})
             self.store()
 
+    def tell_of_new_run(self, name: str, log: logging.Logger) -> None:
+        """Say in the log in what this run differs from the last one of that name, and keep it as the last one."""
+        note, run_id, parts = f"last-run-{name}.json", self.run_id, self._document.parts
+        try:
+            last = json.loads(self._store.read_note(note) or b"{}")
+            changed = changed_parts(last["parts"], parts)
+        except (ValueError, KeyError, AttributeError, TypeError):
+            changed, last = (), {}
+        if last and last.get("run_id") != run_id:
+            reason = f"{', '.join(changed)} changed" if changed else "BEDROCK_BATCH_RESUME=false"
+            log.info("run_id=%s does not continue run %s: %s", run_id, last.get("run_id"), reason)
+        self._store.write_note(note, json.dumps({"run_id": run_id, "parts": parts}).encode("ascii"))
+
     def store(self) -> None:
         """Write the document; RunError when another process has taken the run over."""
         with self._lock:
@@ -194,22 +207,6 @@ def _beating(ledger: Ledger, lease: float, log: logging.Logger) -> Iterator[None
             ledger.leave()
         except RunError as error:
             log.warning("ledger=%s leave=failed: %s", ledger.where, error)
-
-
-def tell_of_new_run(
-    store: LedgerStore, run_id: str, parts: Mapping[str, str], job_type: str, log: logging.Logger
-) -> None:
-    """Say in the log in what this run differs from the last one of its job type, and keep it as the last one."""
-    name = f"last-run-{job_type}.json"
-    try:
-        last = json.loads(store.read_note(name) or b"{}")
-        changed = changed_parts(last["parts"], parts)
-    except (ValueError, KeyError, AttributeError, TypeError):
-        changed, last = (), {}
-    if last and last.get("run_id") != run_id:
-        reason = f"{', '.join(changed)} changed" if changed else "BEDROCK_BATCH_RESUME=false"
-        log.info("run_id=%s does not continue run %s: %s", run_id, last.get("run_id"), reason)
-    store.write_note(name, json.dumps({"run_id": run_id, "parts": dict(parts)}).encode("ascii"))
 
 
 def _encode(document: LedgerDocument) -> bytes:
