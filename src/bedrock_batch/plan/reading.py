@@ -50,8 +50,8 @@ class FilePlan:
 class Reading:
     """What all rows of a run are like once they are rendered.
 
-    `line_sizes` are the bytes of the lines in a job's file, one for each record that is asked: where equal prompts share
-    an answer these, and `meter`, are fewer than `rows`; `sample` are some prompts, chosen at random with a fixed
+    `line_sizes` are the bytes of the lines in a job's file, one for each record that is asked: where equal prompts
+    share an answer these, and `meter`, are fewer than `rows`. `sample` are some prompts, chosen at random with a fixed
     seed. `null_cells` counts empty cells by placeholder.
     """
 
