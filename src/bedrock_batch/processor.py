@@ -26,6 +26,7 @@ from bedrock_batch.ledger.identity import new_run_id, run_id_of
 from bedrock_batch.ledger.opening import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.model_input import ModelInput, effective_model_id
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.realtime import RealTimeModel
 from bedrock_batch.records import (
     ModelAnswer,
@@ -38,7 +39,7 @@ from bedrock_batch.records import (
 )
 from bedrock_batch.references import resolve_texts
 from bedrock_batch.repeats import combine, is_worth_repeating
-from bedrock_batch.responses import OutcomeColumns, ResponseParser
+from bedrock_batch.responses import ResponseParser
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.sharing import SharedPrompts
 from bedrock_batch.sources import RowSource, TableSource, text_columns

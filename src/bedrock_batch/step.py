@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from importlib import metadata
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bedrock_batch import __version__
 from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import Settings, load_settings
 from bedrock_batch.container import check_folder, make_output_folder, read_max_runtime
 from bedrock_batch.context import LOGGER_NAME, RunContext, make_clients
-from bedrock_batch.distributions import Histogram, describe_fields
 from bedrock_batch.doctor.examine import examine
 from bedrock_batch.doctor.finding import Finding, Patient
 from bedrock_batch.errors import Problems, RunError
@@ -26,23 +21,14 @@ from bedrock_batch.hosts import Host, read_host
 from bedrock_batch.plan.build import build_plan
 from bedrock_batch.progress import LineProgress, Progress
 from bedrock_batch.prompts import load_prompt_templates
-from bedrock_batch.records import Source
 from bedrock_batch.report.page import write_report
+from bedrock_batch.run_summary import summarize_run
 from bedrock_batch.schema import load_validation_schema
-from bedrock_batch.splits import (
-    TRAINING_SPLITS,
-    RunResult,
-    Split,
-    check_columns,
-    find_splits,
-    open_split,
-    process_splits,
-)
-from bedrock_batch.summary import SCHEMA_VERSION, Figures, write_summary
-from bedrock_batch.token_advice import TokenUse, token_advice
+from bedrock_batch.split_outputs import process_splits
+from bedrock_batch.splits import TRAINING_SPLITS, Split, check_columns, find_splits, open_split
+from bedrock_batch.summary import write_summary
 
 STATE_FOLDER = ".bedrock-batch"
-_DISTRIBUTIONS = ("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity", "jsonschema-rs", "json_repair")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +66,7 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     for note in processor.model_input.notes:
         context.log.info("model=%s %s", processor.effective_model_id, note)
     result = process_splits(splits, processor)
-    summary = _summarize(request, processor, result, started, time.monotonic() - begun)
+    summary = summarize_run(request.job_type, processor, result, started, time.monotonic() - begun)
     name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}{context.host.suffix}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
     report = write_report(
@@ -231,107 +217,12 @@ def _make_progress(request: StepRequest, settings: Settings) -> Progress:
     return LineProgress(request.log, metrics=settings.metrics_namespace, job_type=request.job_type)
 
 
-def _summarize(
-    request: StepRequest,
-    processor: BedrockBatchProcessor,
-    result: RunResult,
-    started: datetime,
-    seconds: float,
-) -> dict[str, Any]:
-    run = Figures()
-    for split in result.splits:
-        split.figures.check(f"split {split.name}")
-        run.merge(split.figures)
-    run.check("the run")
-    figures = run.as_dict()
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": result.run_id,
-        "ledger": result.ledger,
-        "job_type": request.job_type,
-        "instance": processor.context.host.as_dict(),
-        **figures,
-        "overall_success_rate": figures.pop("success_rate"),
-        "overall_validation_rate": figures.pop("validation_rate"),
-        "batch_processing_used": processor.batch_used,
-        "batch_job_info": {
-            "decision": list(processor.decision.reasons) if processor.decision else [],
-            "jobs": processor.jobs,
-            "salvaged": run.salvage(),
-        },
-        "cost": _cost(processor),
-        "fields": describe_fields({split.name: split.distributions for split in result.splits}),
-        "histograms": _histograms(result, processor),
-        "model": processor.model_report(),
-        "max_tokens": _max_tokens(processor, run),
-        "shared_prompts": _shared_prompts(processor),
-        "truncation_stats": asdict(processor.template.truncation),
-        "splits_processed": [split.as_dict() for split in result.splits],
-        "rate_limit": asdict(processor.realtime.limiter.snapshot()),
-        "started": started.isoformat(),
-        "finished": processor.context.now().isoformat(),
-        "duration_seconds": round(seconds, 3),
-        "versions": _versions(),
-        "settings": processor.settings.public(),
-    }
-
-
-def _histograms(result: RunResult, processor: BedrockBatchProcessor) -> dict[str, Any]:
-    """Return the tokens of the run's records and the times of its real-time answers."""
-    tokens = {"input_tokens": Histogram(), "output_tokens": Histogram()}
-    for split in result.splits:
-        for name, histogram in tokens.items():
-            histogram.merge(getattr(split.distributions, name))
-    shown = {**tokens, "latency_seconds": processor.realtime.latency}
-    return {name: histogram.as_dict() for name, histogram in shown.items()}
-
-
-def _cost(processor: BedrockBatchProcessor) -> dict[str, Any]:
-    """Return what the run cost, and beside it what the same prompts were estimated to take."""
-    estimate = processor.estimate(processor.prompt_meter)
-    price = processor.spending.book.find(processor.effective_model_id)
-    kinds: tuple[Source, ...] = ("batch", "realtime")
-    usd = {kind: estimate.cost(price, kind).as_dict(4) for kind in kinds} if price else None
-    return {**processor.spending.as_dict(), "estimate": {**estimate.as_dict(), "usd": usd}}
-
-
 def _check_cost(cost: Mapping[str, Any]) -> None:
     if cost["limit_reached"]:
         raise RunError(
             f"{cost['limit_reached']}: no further record was asked. The outputs are written; start the step again with "
             "a higher limit to go on, without paying for an answered record twice"
         )
-
-
-def _max_tokens(processor: BedrockBatchProcessor, run: Figures) -> dict[str, Any]:
-    """Return what the limit of tokens costs in real time, with advice where it is far above what answers use."""
-    use = TokenUse(
-        run.realtime_answers,
-        run.tokens["realtime input_tokens"],
-        run.tokens["realtime output_tokens"],
-        run.longest_answer,
-        processor.ladder.capabilities.burndown,
-    )
-    told = token_advice(processor.model_input.max_tokens, use)
-    if told["advice"]:
-        processor.context.log.info("%s", told["advice"])
-    return told
-
-
-def _shared_prompts(processor: BedrockBatchProcessor) -> dict[str, int] | None:
-    """Return how many rows there were and how many different prompts; None where every row is asked by itself."""
-    shared = processor.shared
-    return {"rows": shared.rows, "distinct": shared.distinct} if shared else None
-
-
-def _versions() -> dict[str, str]:
-    versions = {"bedrock_batch": __version__, "python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # a package may lie on the path without its metadata
-            versions[name] = "unknown"
-    return versions
 
 
 def _check_error_rate(settings: Settings, summary: Mapping[str, Any]) -> None:

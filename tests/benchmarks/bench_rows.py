@@ -17,9 +17,10 @@ from bench_measure import Rate, measure
 from bedrock_batch.config import settings_from_mapping
 from bedrock_batch.jsonl import JobLimits
 from bedrock_batch.model_input import build_model_input
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.prompts import PromptTemplate
 from bedrock_batch.records import ModelInvocationRecord, record_id
-from bedrock_batch.responses import OutcomeColumns, ResponseParser
+from bedrock_batch.responses import ResponseParser
 from bedrock_batch.results import SentRecords, read_results
 from bedrock_batch.schema import ResponseSchema
 from bedrock_batch.sources import text_columns

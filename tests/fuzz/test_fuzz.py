@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bedrock_batch.json_text import extract_json_candidate, normalize_unicode_quotes, repair_json, salvage_json
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, ParseStatus
-from bedrock_batch.responses import OutcomeColumns, ResponseParser
+from bedrock_batch.responses import ResponseParser
 from bedrock_batch.results import SentRecords, read_results
 from bedrock_batch.schema import ResponseSchema
 from bedrock_batch.staging import prompt_check

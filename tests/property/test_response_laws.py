@@ -11,8 +11,9 @@ import pyarrow as pa
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, RecordError
-from bedrock_batch.responses import BROKEN_STOP_REASONS, OutcomeColumns, ResponseParser
+from bedrock_batch.responses import BROKEN_STOP_REASONS, ResponseParser
 from bedrock_batch.schema import ResponseSchema, SchemaMismatch
 from bedrock_batch.schema_nodes import allow_null_for_optional
 

@@ -145,7 +145,9 @@ def test_lone_surrogates_become_the_replacement_character() -> None:
     assert dump_json({"a": "x\ud800"}) == '{"a": "x\ufffd"}'
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": {1, 2}}], ids=["nan", "inf", "object", "set"])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), object(), {"a": {1, 2}}], ids=["nan", "inf", "object", "set"]
+)
 def test_what_json_cannot_hold_is_a_value_error(value: object) -> None:
     """A file with NaN in it is no JSON to other readers."""
     with pytest.raises(ValueError):

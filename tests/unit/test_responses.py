@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from bedrock_batch.errors import ConfigurationError
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, Outcome, RecordError
-from bedrock_batch.responses import BROKEN_STOP_REASONS, COMPLETE_STOP_REASONS, OutcomeColumns, ResponseParser
+from bedrock_batch.responses import BROKEN_STOP_REASONS, COMPLETE_STOP_REASONS, ResponseParser
 from bedrock_batch.schema import ResponseSchema
 
 SCHEMA = ResponseSchema(

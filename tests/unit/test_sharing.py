@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import Outcome
-from bedrock_batch.responses import OutcomeColumns
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.sharing import SharedPrompts
 

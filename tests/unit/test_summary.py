@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from bedrock_batch.errors import RunError
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import Outcome
-from bedrock_batch.responses import OutcomeColumns
 from bedrock_batch.summary import Figures, write_summary
 
 COLUMNS = OutcomeColumns(None, "llm_")
