@@ -13,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from bedrock_batch.progress import Progress, figures_of
+from bedrock_batch.spending import format_usd
 
 # A finished job's bar goes, so that the others stay on the screen.
 MOST_JOBS = 12
+# All columns together fit a terminal of 80 characters.
+BAR_WIDTH = 16
 
 
 class BarProgress(Progress):
@@ -39,8 +42,8 @@ class BarProgress(Progress):
         tally = self.tally
         figures = figures_of(tally, self._clock(), self._cost())
         left = figures["eta_seconds"]
-        note = f"{figures['rate_per_second']}/s, {'?' if left == 'unknown' else _minutes(left)} left, "
-        note += f"${figures['cost_usd']:.4f}"
+        note = f"{figures['rate_per_second']:.4g}/s, {'?' if left == 'unknown' else _minutes(left)} left, "
+        note += format_usd(figures["cost_usd"])
         bars.update(self._whole, completed=tally.reached, note=note)
         for task, done in zip(self._parts, tally.done_by_part, strict=True):
             bars.update(task, completed=done)
@@ -58,13 +61,13 @@ class BarProgress(Progress):
                 bars.update(task, completed=job.processed, note=job.status)
             elif len(self._jobs) < MOST_JOBS:
                 self._jobs[job.name] = bars.add_task(
-                    f"  job {job.name[-24:]}", total=job.records, completed=job.processed, note=job.status
+                    f"  job {job.name[-4:]}", total=job.records, completed=job.processed, note=job.status
                 )
 
     def _start(self) -> None:
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=BAR_WIDTH),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),

@@ -140,7 +140,7 @@ def test_bars_show_splits_and_jobs(clock: Clock) -> None:
     from bedrock_batch.bars import BarProgress
 
     screen = io.StringIO()
-    progress = BarProgress(clock, Console(file=screen, force_terminal=True, width=120))
+    progress = BarProgress(clock, Console(file=screen, force_terminal=True, width=80))
     progress.begin(PARTS, lambda: 0.125)
     progress.job(JobFigures("run-0001", "InProgress", 50, 20))
     clock.now += 10
@@ -148,7 +148,7 @@ def test_bars_show_splits_and_jobs(clock: Clock) -> None:
     progress.job(JobFigures("run-0001", "Completed", 50, 50, terminal=True))
     progress.end()
     shown = screen.getvalue()
-    for part in ("train", "val", "40/100", "40/70", "$0.1250", "4.0/s"):
+    for part in ("train", "val", "40/100", "40/70", "$0.12", "4/s"):
         assert part in shown
 
 
