@@ -33,6 +33,7 @@ def summarize_run(
         run.merge(split.figures)
     run.check("the run")
     figures = run.as_dict()
+    rates = {f"overall_{name}": figures.pop(name) for name in ("success_rate", "validation_rate")}
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": result.run_id,
@@ -40,8 +41,7 @@ def summarize_run(
         "job_type": job_type,
         "instance": processor.context.host.as_dict(),
         **figures,
-        "overall_success_rate": figures.pop("success_rate"),
-        "overall_validation_rate": figures.pop("validation_rate"),
+        **rates,
         "batch_processing_used": processor.batch_used,
         "batch_job_info": {
             "decision": list(processor.decision.reasons) if processor.decision else [],

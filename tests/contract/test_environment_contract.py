@@ -14,6 +14,7 @@ import pytest
 
 from bedrock_batch import errors
 from bedrock_batch.config import load_settings
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ParseStatus, Source
 from bedrock_batch.variables import VARIABLES, Variable
 
@@ -124,8 +125,7 @@ def test_the_words_of_the_status_columns_are_those_of_the_code() -> None:
 
 def test_the_columns_are_those_of_the_outputs() -> None:
     """A downstream step would look for a column that does not exist or has another type."""
-    responses = pytest.importorskip("bedrock_batch.responses")
-    columns = responses.OutcomeColumns(None, "llm_")
+    columns = OutcomeColumns(None, "llm_")
     described = [*contract("columns")["columns"], *contract("columns")["metadata_columns"]]
     names = [entry["name"].replace("{prefix}", "llm_") for entry in described]
     assert list(columns.public_names(metadata=True)) == names
@@ -134,7 +134,6 @@ def test_the_columns_are_those_of_the_outputs() -> None:
     assert [str(kind) for kind in table.schema.types] == [entry["type"] for entry in described]
 
 
-@pytest.mark.skipif(not ENTRY.exists(), reason="the entry script is not there yet")
 def test_the_arguments_are_those_of_the_entry_point() -> None:
     """A step builder would pass a flag that the step refuses."""
     shown = subprocess.run(
