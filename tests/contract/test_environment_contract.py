@@ -14,6 +14,7 @@ import pytest
 
 from bedrock_batch import errors
 from bedrock_batch.config import load_settings
+from bedrock_batch.container import CONTAINER_PATHS
 from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ParseStatus, Source
 from bedrock_batch.variables import VARIABLES, Variable
@@ -107,10 +108,9 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 def test_the_paths_are_those_of_the_container() -> None:
     """A step builder would mount its inputs where the step does not look."""
-    container = pytest.importorskip("bedrock_batch.container")
     paths = contract("paths")
     described = {entry["name"]: entry["path"] for entry in [*paths["inputs"], *paths["outputs"]]}
-    assert described == container.CONTAINER_PATHS
+    assert described == CONTAINER_PATHS
 
 
 def test_the_words_of_the_status_columns_are_those_of_the_code() -> None:
