@@ -1,10 +1,10 @@
 """What a run will take before anything is asked: tokens in and out, as intervals, and what they cost.
 
 Input tokens come from the length of the prompts. One token stands for four characters, and for two bytes beyond the
-first of a character in UTF-8. Measured with the tokenizer that Anthropic published for Claude 2: English
-docstrings 0.97 of it, Python source 1.0, technical Markdown 1.2, German, French and Spanish 1.1 to 1.2, Russian, Chinese, Japanese,
-Korean and Hindi 0.8 to 1.1, Arabic 1.4; columns of numbers and ids up to 2.5. The interval reaches from 0.75 to 1.5
-of the figure, and `--plan` narrows it where the model can count its tokens itself.
+first of a character in UTF-8. Measured with the tokenizer that Anthropic published for Claude 2: English docstrings
+0.97 of it, Python source 1.0, technical Markdown 1.2, German, French and Spanish 1.1 to 1.2, Russian, Chinese,
+Japanese, Korean and Hindi 0.8 to 1.1, Arabic 1.4; columns of numbers and ids up to 2.5. The interval reaches from 0.75
+to 1.5 of the figure, and `--plan` narrows it where the model can count its tokens itself.
 """
 
 from __future__ import annotations
