@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import re
 import shlex
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from local_bedrock.behaviour import Behaviour
 from local_bedrock.server import LocalBedrock
 from local_bedrock.upstream import Upstream
+
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        behaviour = Behaviour.from_json(options.behaviour) if options.behaviour else Behaviour()
+        behaviour = Behaviour.from_json(_read_json(options.behaviour)) if options.behaviour else Behaviour()
         behaviour = _add_latency(behaviour, options.latency)
-        answers = Upstream(options.upstream, options.upstream_model) if options.upstream else options.schema
+        schema = _read_json(options.schema) if options.schema else None
+        answers = Upstream(options.upstream, options.upstream_model) if options.upstream else schema
         server = LocalBedrock(
             behaviour, answers, options.speed, host=options.host, port=options.port, region=options.region
         )
@@ -38,9 +44,11 @@ def _parser() -> argparse.ArgumentParser:
         description="A local Amazon Bedrock (batch jobs, InvokeModel, Converse) and S3; prints export lines.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: any free one)")
     parser.add_argument("--region", default="us-east-1", help="region to play (default: %(default)s)")
-    parser.add_argument("--bucket", action="append", default=[], help="bucket to create; may be given several times")
+    parser.add_argument(
+        "--bucket", type=_bucket, action="append", default=[], help="bucket to create; may be given several times"
+    )
     parser.add_argument("--schema", type=Path, help="JSON Schema that every answer is to be valid for")
     parser.add_argument("--upstream", metavar="URL", help="server with OpenAI's chat interface that answers instead")
     parser.add_argument("--upstream-model", metavar="NAME", help="its name of the model (default: Bedrock's id)")
@@ -50,11 +58,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {text}")
+    return value
+
+
+def _bucket(text: str) -> str:
+    if not _BUCKET_NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens"
+        )
+    return text
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if value <= 0:
         raise argparse.ArgumentTypeError(f"must be greater than 0, not {text}")
     return value
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON in UTF-8: {error}") from error
 
 
 def _add_latency(behaviour: Behaviour, seconds: float) -> Behaviour:

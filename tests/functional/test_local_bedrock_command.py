@@ -59,3 +59,24 @@ def test_unknown_behaviour_is_exit_2_with_one_line(tmp_path, content, message):
     assert (process.returncode, output) == (2, "")
     assert re.search(message, errors)
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bucket", "ab"], "'ab' is no name of a bucket: 3 to 63"),
+        (["--port", "70000"], "must be from 0 to 65535"),
+        (["--schema", "{file}"], "is not JSON in UTF-8"),
+        (["--behaviour", "{file}"], "is not JSON in UTF-8"),
+    ],
+    ids=["bucket", "port", "schema", "behaviour"],
+)
+def test_a_wrong_argument_is_exit_2_without_a_traceback(arguments, message, tmp_path):
+    """A slip at the shell would be answered with fifteen lines of Python."""
+    path = tmp_path / "broken.json"
+    path.write_text("id,text")
+    with start(*(argument.format(file=path) for argument in arguments)) as process:
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (2, "")
+    assert message in errors
+    assert "Traceback" not in errors
