@@ -115,8 +115,11 @@ def load_settings(environ: Mapping[str, str], overrides: Mapping[str, Any] | Non
             reader.read(variable, given[variable.field], label=f"--{variable.field.replace('_', '-')}")
         else:
             reader.read(variable, _environment_text(environ, variable))
+    unknown = _unknown_variables(environ)
+    if reader.problems:  # a misspelt name may be why another variable is not set
+        reader.problems += unknown
     settings = reader.finish()
-    return settings, [*_unknown_variables(environ), *_warnings(settings)]
+    return settings, [*unknown, *_warnings(settings)]
 
 
 def settings_from_mapping(config: Mapping[str, Any]) -> Settings:

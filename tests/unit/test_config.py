@@ -304,6 +304,16 @@ def test_any_text_is_read_or_refused(text: str, variable: Any) -> None:
 # Warnings
 
 
+def test_a_misspelt_variable_is_told_together_with_what_it_leaves_unset() -> None:
+    """A user who misspells the model's variable would read that it is not set, and see it set."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"BEDROCK_PRIMARY_MODEL": "some.model"})
+    assert (
+        "BEDROCK_PRIMARY_MODEL is no variable of this step and is ignored; did you mean BEDROCK_PRIMARY_MODEL_ID?"
+        in (caught.value.problems)
+    )
+
+
 def test_an_unknown_variable_is_named_with_the_nearest() -> None:
     """A misspelt variable would silently keep its default."""
     _, warnings = load_settings(MODEL | {"BEDROCK_BATCH_TRESHOLD": "5", "BEDROCK_ZZZZ": "private", "OTHER": "x"})
