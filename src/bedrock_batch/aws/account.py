@@ -8,8 +8,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bedrock_batch.aws.failures import translate, translating
-from bedrock_batch.aws.service_models import supports
+from bedrock_batch.aws.error_codes import ErrorKind
+from bedrock_batch.aws.failures import AwsError, translate, translating
+from bedrock_batch.aws.service_models import sdk_version, supports
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,9 @@ def describe_model(client: Any, model_id: str) -> ModelFacts:
 
 
 def profile_models(client: Any, profile: str) -> tuple[str, ...]:
-    """Return the ARNs of the models that an inference profile leads to."""
+    """Return the ARNs of the models that an inference profile leads to; an `AwsError` where botocore cannot ask."""
+    if not supports(client, "GetInferenceProfile", "inferenceProfileIdentifier"):
+        raise AwsError(ErrorKind.CONFIGURATION, f"botocore {sdk_version()} has no GetInferenceProfile: update it")
     with translating("GetInferenceProfile"):
         models = client.get_inference_profile(inferenceProfileIdentifier=profile)["models"]
     return tuple(model["modelArn"] for model in models)

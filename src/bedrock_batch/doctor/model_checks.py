@@ -18,14 +18,24 @@ CALL_PROMPT = "Answer with the word: ready"
 CALL_TOKENS = 64
 
 
+def _check_profile(patient: Patient) -> Finding:
+    """Find the models behind an inference profile; a botocore that cannot ask for them leaves it unchecked."""
+    try:
+        patient.model_arns = profile_models(patient.context.clients.bedrock, patient.model_id)
+    except AwsError as error:
+        if error.kind is not ErrorKind.CONFIGURATION:
+            raise
+        return not_checked("profile", str(error), "install a newer boto3 to have it checked")
+    return ok("profile", f"{patient.model_id} leads to {len(patient.model_arns)} model(s)")
+
+
 def check_model(patient: Patient) -> Iterator[Finding]:
     """Yield whether the model and its profile exist and are open to this account."""
     bedrock, bare = patient.context.clients.bedrock, patient.bare_model_id
     needed = statement(["bedrock:GetFoundationModel", "bedrock:GetInferenceProfile"], ["*"])
     try:
         if patient.model_id != bare:
-            patient.model_arns = profile_models(bedrock, patient.model_id)
-            yield ok("profile", f"{patient.model_id} leads to {len(patient.model_arns)} model(s)")
+            yield _check_profile(patient)
         facts = describe_model(bedrock, bare)
     except AwsError as error:
         if error.kind is ErrorKind.ACCESS_DENIED:
