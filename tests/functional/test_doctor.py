@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_bedrock_jobs import CURRENT_BOTOCORE
 
 from bedrock_batch.aws.clients import ClientFactory
 from bedrock_batch.container import container_paths
@@ -240,6 +241,7 @@ def examine_world(tmp_path: Path, _started: None) -> Callable[[Case], tuple[list
     return run
 
 
+@CURRENT_BOTOCORE
 def test_a_healthy_account_has_no_problem(examine_world: Callable[..., Any]) -> None:
     """A user would be sent looking for faults that are not there; or the doctor would cost money."""
     findings, local = examine_world(Case("", "", ""))
@@ -249,7 +251,14 @@ def test_a_healthy_account_has_no_problem(examine_world: Callable[..., Any]) -> 
     assert local.jobs == []
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=CURRENT_BOTOCORE if name in ("no-access", "access-unknown") else ())
+        for name, case in CASES.items()
+    ],
+    ids=CASES.keys(),
+)
 def test_each_fault_is_found_with_its_fix(examine_world: Callable[..., Any], case: Case) -> None:
     """A user would learn of the fault from a failed job, hours later, without the setting or policy that mends it."""
     findings, _ = examine_world(case)
