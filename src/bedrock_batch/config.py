@@ -274,10 +274,6 @@ def _warnings(settings: Settings) -> list[str]:
     return warnings
 
 
-def _region_of(arn_or_id: str) -> str | None:
-    return arn_or_id.split(":")[3] if arn_or_id.startswith("arn:") else None
-
-
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     unknown = sorted(name for name in environ if name.startswith("BEDROCK_") and name not in BY_NAME)
     return [f"{printable(name)} is no variable of this step and is ignored{_guess(name, BY_NAME)}" for name in unknown]

@@ -63,10 +63,3 @@ def read_texts(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BodyError(f"{name}: Input should be a valid list")
     return tuple(value)
-
-
-def read_choice(value: Any, mapping: Mapping[str, str], name: str) -> str:
-    """A text that is one of the keys of `mapping`, mapped."""
-    if value not in mapping:
-        raise BodyError(f"{name}: Input should be {', '.join(mapping)}")
-    return mapping[value]

@@ -37,11 +37,6 @@ class Fate:
     input_tokens: int = 0
     output_tokens: int = 0
 
-    @property
-    def answer_readable(self) -> bool:
-        """Whether the output holds an answer under the record's own id."""
-        return self.outcome in ("answered", "repeated", "wrong_echo")
-
 
 class RecordProcessor:
     """Processes the records of one job."""
