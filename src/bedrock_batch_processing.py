@@ -183,7 +183,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
             main(*container_paths(options.processing_dir), environ, options)
     except KeyboardInterrupt as error:
-        return _fail(1, f"stopped by {str(error) or 'Ctrl-C'}; start the step again with the same inputs", options)
+        reason = f"stopped by {str(error) or 'Ctrl-C'}; to continue, start the step again with the same inputs: "
+        return _fail(1, reason + "its batch jobs go on, unless BEDROCK_BATCH_RESUME=false had them stopped", options)
     except Exception as error:
         return _fail(getattr(error, "exit_code", 1), _explain(error), options)
     return 0
