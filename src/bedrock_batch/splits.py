@@ -83,6 +83,9 @@ def find_splits(
     """
     host = host or Host()
     names = [name for name in TRAINING_SPLITS if job_type == "training" and (input_folder / name).is_dir()]
+    if names:
+        for path in find_data_files(input_folder)[0]:
+            log.warning("%s is ignored: where split folders exist (%s), only they are read", path, ", ".join(names))
     splits: list[Split] = []
     for name in names or [""]:
         try:
@@ -117,6 +120,12 @@ def _share_of(split: Split, host: Host, folder: str) -> Split:
     return replace(split, files=tuple(parts))
 
 
+def _reason_to_ignore(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "a hidden file" if path.name.startswith(".") else "neither CSV, TSV nor Parquet by its name"
+
+
 class EmptySplitError(InputError):
     """A folder holds no data file."""
 
@@ -131,7 +140,7 @@ def open_split(
     check_folder(root or input_folder, input_folder)
     found, ignored = find_data_files(input_folder)
     for path in ignored:
-        log.info("file=%s is ignored: neither CSV, TSV nor Parquet by its name", path)
+        log.info("%s is ignored: %s", path, _reason_to_ignore(path))
     if not found:
         raise EmptySplitError(f"no .csv, .tsv or .parquet file in {input_folder} ({_content(input_folder)})")
     problems: list[str] = []
