@@ -95,7 +95,7 @@ def advice(error: AwsError) -> str:
 def hopeless_error(error: AwsError) -> HopelessError:
     """Return the error that ends a run because of `error`: AWS's text, followed by what to do."""
     text = advice(error)
-    return HopelessError(f"{error}. What to do: {text}" if text else str(error))
+    return HopelessError(f"{str(error).removesuffix('.')}. What to do: {text}" if text else str(error))
 
 
 def _access_advice(error: AwsError) -> str:

@@ -171,7 +171,7 @@ def _refusal(error: AwsError) -> JobError | HopelessError:
     if error.kind is ErrorKind.CREDENTIALS:
         return hopeless_error(error)
     text = advice(error)
-    message = f"{error}. What to do: {text}" if text else str(error)
+    message = f"{str(error).removesuffix('.')}. What to do: {text}" if text else str(error)
     if error.kind is ErrorKind.VALIDATION and _ABOUT_THE_ROLE.search(error.message):
         message += ". What to do: check BEDROCK_BATCH_ROLE_ARN and that the role trusts bedrock.amazonaws.com"
         return BatchUnavailableError(message, error.kind)
