@@ -6,7 +6,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bedrock_batch.aws.clients import sdk_version, supports
@@ -26,7 +26,7 @@ from bedrock_batch.model_input import ModelInput
 from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError, Source
 from bedrock_batch.results import JobResults, SentRecords, read_results
 from bedrock_batch.staging import StagedJob, read_records, stage_jobs
-from bedrock_batch.text import digest
+from bedrock_batch.text import digest, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +44,22 @@ class BedrockBatchProcessor(BatchSteps):
 
     def __init__(self, config: Mapping[str, Any] | Settings, context: RunContext | None = None) -> None:
         super().__init__(config, context)
-        self.decision: Decision | None = None
-        self.jobs: list[dict[str, Any]] = []
+        self._told = RunStory()  # copies of this processor share it
+
+    @property
+    def decision(self) -> Decision | None:
+        """The mode of the last run with its reasons, None before the first."""
+        return self._told.decision
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        """The jobs of the last run, as the summary tells them."""
+        return self._told.jobs
 
     @property
     def batch_used(self) -> bool:
-        """Whether the last run was answered by batch inference."""
-        return self.decision is not None and self.decision.use_batch
+        """Whether the last run had a job that the service took."""
+        return self.decision is not None and self.decision.use_batch and any(job["arn"] for job in self.jobs)
 
     def should_use_batch_processing(self, df: pd.DataFrame) -> bool:
         """Whether batch inference would be used for the rows of a frame."""
@@ -58,19 +67,21 @@ class BedrockBatchProcessor(BatchSteps):
 
     def invoke_records(self, records: Iterable[ModelInvocationRecord], run: Run) -> Generator[OutputBlock, None, None]:
         """Yield the outputs of a run's records, a block for each job, in the order in which jobs end."""
-        self.decision = self._decide(run)
-        if not self.decision.use_batch:
+        self._told.jobs = []
+        self._told.decision = self._decide(run)
+        if not self._told.decision.use_batch:
             yield from super().invoke_records(records, run)
             return
-        unanswered = 0
+        unanswered: list[RecordError] = []
         for job, outputs in self._run_jobs(records, self.model_input, run):
             block = _block(job.staged, outputs)
-            unanswered += sum(isinstance(output, RecordError) for output in block.outputs)
+            unanswered += (output for output in block.outputs if isinstance(output, RecordError))
             yield block
         if unanswered and self.settings.batch_fallback == "fail":
             raise RunError(
-                f"{unanswered} of {run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers of "
-                "the others stay in the jobs' output folders"
+                f"{len(unanswered)} of {run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the answers "
+                f"of the others stay in the jobs' output folders ({_counts(error.kind for error in unanswered)}; the "
+                f"first: {shorten(unanswered[0].message, 300)})"
             )
 
     def expected_source(self, count: int) -> Source:
@@ -192,9 +203,11 @@ class BedrockBatchProcessor(BatchSteps):
         causes = {n: o.kind for n, o in outputs.items() if isinstance(o, RecordError) and o.retryable}
         if not causes or self.spending.refusal():
             return
-        self.context.log.warning(
-            "realtime=%d records that batch did not answer: %s", len(causes), _counts(causes.values())
-        )
+        new = {n: kind for n, kind in causes.items() if not run.ledger.journal.knows(n, "salvage")}
+        if new:
+            self.context.log.warning(
+                "realtime=%d records that batch did not answer: %s", len(new), _counts(new.values())
+            )
         for output in self.realtime.ask_each(read_records(staged, causes), run.ledger.journal, "salvage"):
             outputs[output.number] = replace(output, salvaged_from=causes[output.number])
 
@@ -216,7 +229,7 @@ class BedrockBatchProcessor(BatchSteps):
         }
         self.jobs.append(entry)
         odd = {name: getattr(counts, name) for name in ODD_RESULTS}
-        if any(odd.values()):
+        if any(odd.values()) and state is not None:
             self.context.log.warning("job=%s results: %s", job.name, _counts(Counter(odd).elements()))
         if manifest and manifest.processed_record_count not in (None, counts.lines - counts.repeated - counts.unknown):
             self.context.log.warning(
@@ -225,6 +238,14 @@ class BedrockBatchProcessor(BatchSteps):
                 manifest.processed_record_count,
                 counts.lines,
             )
+
+
+@dataclass(slots=True)
+class RunStory:
+    """What the last run chose, and what its jobs did."""
+
+    decision: Decision | None = None
+    jobs: list[dict[str, Any]] = field(default_factory=list)
 
 
 def _block(staged: StagedJob, outputs: Mapping[int, ModelInvocationOutput]) -> OutputBlock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
@@ -17,7 +17,7 @@ from typing_extensions import Self
 from bedrock_batch.config import Settings, settings_from_mapping
 from bedrock_batch.context import RunContext, make_clients, make_storage
 from bedrock_batch.cost_limit import check_cost, price_book
-from bedrock_batch.errors import RunError
+from bedrock_batch.errors import InputError, RunError
 from bedrock_batch.estimate import Estimate, PromptMeter, estimate_run
 from bedrock_batch.families import hides_model
 from bedrock_batch.ladder import ModelLadder
@@ -45,6 +45,7 @@ from bedrock_batch.sharing import SharedPrompts
 from bedrock_batch.sources import RowSource, TableSource, text_columns
 from bedrock_batch.spending import Spending
 from bedrock_batch.templates import response_schema_of, template_of
+from bedrock_batch.text import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
 # Answers are stored in segments of about this many rows, so that a long run has thousands of files and not millions.
 SEGMENT_ROWS = 4096
+# The hidden folder that keeps ledgers where there is no S3 path.
+STATE_FOLDER = ".bedrock-batch"
 
 
 class BedrockProcessor:
@@ -251,21 +254,48 @@ class BedrockProcessor:
         self,
         df: pd.DataFrame,
         batch_size: int | None = None,
-        save_intermediate: bool = True,  # noqa: ARG002 - of the specification: progress is kept by the ledger
-        output_dir: str | Path | None = None,  # noqa: ARG002 - the same: no unfinished file lies among the outputs
-        input_filename: str | None = None,  # noqa: ARG002 - the same
+        save_intermediate: bool = True,
+        output_dir: str | Path | None = None,
+        input_filename: str | None = None,
     ) -> pd.DataFrame:
-        """Return the frame with the answer columns added: the same rows, in the same order, under the same index."""
+        """Return the frame with the answer columns added: the same rows, in the same order, under the same index.
+
+        With `save_intermediate` progress is kept: in the ledger under the S3 path, or without one in the hidden folder
+        `.bedrock-batch` of `output_dir`. A later call with the same frame and settings continues. `input_filename`
+        names the frame in warnings.
+        """
         from bedrock_batch.tables.frames import append_columns, frame_to_table
 
         other = batch_size not in (None, self.settings.batch_size)
         processor = self._with(batch_size=batch_size) if other else self
+        if save_intermediate and output_dir is not None and self.context.state_folder is None:
+            processor = copy(processor)
+            processor.context = replace(self.context, state_folder=Path(output_dir) / STATE_FOLDER)
         table = frame_to_table(df)
+        self.check_columns(table.column_names, input_filename or "the frame")
         source = TableSource(table)
         with processor.begin(source) as run:
             answers = SegmentCursor(processor.answer(source, run)).take(table.num_rows)
             self.finish(run)
             return append_columns(df, self.public_columns(answers))
+
+    def check_columns(self, columns: Sequence[str], place: str) -> None:
+        """Raise InputError for a column that an output column would hide; warn of placeholders without a column."""
+        outputs = self.columns.public_names(self.settings.output_metadata)
+        if taken := sorted(set(outputs).intersection(columns)):
+            raise InputError(
+                f"{place}: column {', '.join(taken)} is also the name of an output column: rename it, or set "
+                "BEDROCK_OUTPUT_COLUMN_PREFIX to another prefix"
+            )
+        for name in self.template.missing(columns):
+            guess = nearest(name, columns)
+            self.context.log.warning(
+                "file=%s has no column %r: its prompts read [Missing: %s]%s",
+                place,
+                name,
+                name,
+                f"; did you mean {guess!r}?" if guess else "",
+            )
 
     def process_single_case(self, row_data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of the answer to one row, with its status, as the specification names them."""

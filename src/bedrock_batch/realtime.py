@@ -183,7 +183,10 @@ class RealTimeModel:
                     "throttled: each request reserves its input and max_tokens=%d of the tokens per minute",
                     model.max_tokens,
                 )
-        self._log.info(
+        # Throttling comes in thousands, and was told above.
+        level = logging.DEBUG if retry.error.kind is ErrorKind.THROTTLED else logging.INFO
+        self._log.log(
+            level,
             "record=%s attempt=%d failed=%s wait=%.1fs",
             record.record_id,
             retry.attempt,
@@ -207,7 +210,8 @@ def _watch_beginning(outputs: Iterator[ModelInvocationOutput]) -> Iterator[Model
         if count == BEGINNING:
             raise HopelessError(
                 f"the first {BEGINNING} records all failed for one reason, and the rest was not asked: {first.kind}: "
-                f"{first.message}. After a change outside of the settings, start with BEDROCK_BATCH_RESUME=false"
+                f"{first.message}. Mend the cause and start again; what was refused as invalid is asked again only "
+                "with other settings, or with BEDROCK_BATCH_RESUME=false"
             )
         yield output
     yield from outputs

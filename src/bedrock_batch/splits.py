@@ -18,7 +18,6 @@ from bedrock_batch.processor import BedrockProcessor
 from bedrock_batch.tables.formats import FileFormat, find_data_files
 from bedrock_batch.tables.reader import open_table
 from bedrock_batch.tables.table_file import TableFile, TablePart
-from bedrock_batch.text import nearest
 
 TRAINING_SPLITS = ("train", "val", "test")
 
@@ -157,19 +156,16 @@ def open_split(
     return Split(name, tuple(files), output_folder, f"{name}_processed_data")
 
 
-def check_columns(splits: Sequence[Split], processor: BedrockProcessor, log: logging.Logger) -> None:
+def check_columns(splits: Sequence[Split], processor: BedrockProcessor) -> None:
     """Raise InputError for a column that an output column would hide; warn of placeholders without a column."""
-    outputs = set(processor.columns.public_names(processor.settings.output_metadata))
     problems: list[str] = []
     for split in splits:
         unite_by_format(split, problems)
         for file in split.files:
-            if taken := sorted(outputs.intersection(file.columns)):
-                problems.append(
-                    f"{file.path}: column {', '.join(taken)} is also the name of an output column: rename it, or set "
-                    "BEDROCK_OUTPUT_COLUMN_PREFIX to another prefix"
-                )
-            _warn_of_missing(file, processor, log)
+            try:
+                processor.check_columns(file.columns, str(file.path))
+            except InputError as error:
+                problems.append(str(error))
     if problems:
         raise InputError("; ".join(problems))
 
@@ -190,18 +186,6 @@ def unite_by_format(split: Split, problems: list[str]) -> dict[FileFormat, pa.Sc
                 "column one type in all files of a split"
             )
     return united
-
-
-def _warn_of_missing(file: TableFile, processor: BedrockProcessor, log: logging.Logger) -> None:
-    for name in processor.template.missing(file.columns):
-        guess = nearest(name, file.columns)
-        log.warning(
-            "file=%s has no column %r: its prompts read [Missing: %s]%s",
-            file.path,
-            name,
-            name,
-            f"; did you mean {guess!r}?" if guess else "",
-        )
 
 
 def _sha256(path: Path) -> str:

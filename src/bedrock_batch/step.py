@@ -19,6 +19,7 @@ from bedrock_batch.doctor.finding import Finding, Patient
 from bedrock_batch.errors import Problems, RunError
 from bedrock_batch.hosts import Host, read_host
 from bedrock_batch.plan.build import build_plan
+from bedrock_batch.processor import STATE_FOLDER
 from bedrock_batch.progress import LineProgress, Progress
 from bedrock_batch.prompts import load_prompt_templates
 from bedrock_batch.report.page import write_report
@@ -27,8 +28,6 @@ from bedrock_batch.schema import load_validation_schema
 from bedrock_batch.split_outputs import process_splits
 from bedrock_batch.splits import TRAINING_SPLITS, Split, check_columns, find_splits, open_split
 from bedrock_batch.summary import write_summary
-
-STATE_FOLDER = ".bedrock-batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def process_split_directory(
     """Answer the rows of one folder, write its output and return its figures."""
     log = log or processor.context.log
     split = open_split(split_name, Path(split_input_path), Path(split_output_path), log)
-    check_columns([split], processor, log)
+    check_columns([split], processor)
     (result,) = process_splits((split,), processor).splits
     return result.as_dict() | {"batch_processing_used": processor.batch_used}
 
@@ -140,7 +139,7 @@ def _prepare(request: StepRequest) -> tuple[BedrockBatchProcessor, tuple[Split, 
     if settings is not None and texts is not None:
         processor = problems.attempt(lambda: _make_processor(request, replace(settings, **texts), host))
     if processor is not None and splits is not None:
-        problems.attempt(lambda: check_columns(splits, processor, request.log))
+        problems.attempt(lambda: check_columns(splits, processor))
         count = sum(split.count for split in splits)
         if count or host.count == 1:  # a host without rows has no mode that could be wrong
             problems.attempt(lambda: processor.check_mode(count))

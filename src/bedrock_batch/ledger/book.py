@@ -135,7 +135,7 @@ def open_ledger(
     """
     store.claim()
     try:
-        document, tag = _take_over(store, run_id, parts, lease, sleep)
+        document, tag = _take_over(store, run_id, parts, log, lease, sleep)
         journal = AnswerJournal(store, document.owner or "", folder)
         ledger = Ledger(store, document, tag, journal)
         kept = journal.load(failures=document.finished)
@@ -148,7 +148,12 @@ def open_ledger(
 
 
 def _take_over(
-    store: LedgerStore, run_id: str, parts: Mapping[str, str], lease: float, sleep: Callable[[float], object]
+    store: LedgerStore,
+    run_id: str,
+    parts: Mapping[str, str],
+    log: logging.Logger,
+    lease: float,
+    sleep: Callable[[float], object],
 ) -> tuple[LedgerDocument, str]:
     """Return the run's document with this process as its owner, and its tag."""
     found = store.read()
@@ -156,6 +161,7 @@ def _take_over(
     if found is not None:
         document = parse_document(found[0], store.where)
         if document.owner is not None and not store.sure:
+            log.info("run_id=%s has an owner; this start waits %g s to see whether it is alive", run_id, lease)
             found = _see_owner_dead(store, found, document.owner, lease, sleep)
             document = parse_document(found[0], store.where)
     document.owner = uuid4().hex

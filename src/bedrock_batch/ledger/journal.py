@@ -41,6 +41,10 @@ class AnswerJournal:
                         file.write(line)
         return len(self._places)
 
+    def knows(self, number: int, purpose: str) -> bool:
+        """Tell whether an earlier start kept an output for a row and a purpose."""
+        return (number, purpose) in self._places
+
     def find(self, number: int, purpose: str) -> ModelInvocationOutput | None:
         """Return the output that was kept for a row and a purpose, or None."""
         place = self._places.get((number, purpose))

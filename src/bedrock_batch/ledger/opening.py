@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,9 @@ from bedrock_batch.ledger.store import LedgerStore, LocalLedgerStore, S3LedgerSt
 from bedrock_batch.model_input import ModelInput
 from bedrock_batch.prompts import PromptTemplate
 from bedrock_batch.text import digest
+
+_WORK = "work-"
+_LOCK = "lock"
 
 
 def run_parts(
@@ -44,11 +49,31 @@ def ledger_store(settings: Settings, context: RunContext, run_id: str, folder: P
 
 @contextmanager
 def work_folder(context: RunContext) -> Iterator[Path]:
-    """A folder for the files of a run, gone at the end of the block."""
+    """A folder for the files of a run, gone at the end of the block; folders of killed processes go at its beginning.
+
+    They hold prompts and answers. A lock on a file of the folder tells whether its process lives.
+    """
     if context.state_folder is not None:
         context.state_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="work-", dir=context.state_folder) as folder:
+        for left in context.state_folder.glob(f"{_WORK}*"):
+            _remove_abandoned(left)
+    with tempfile.TemporaryDirectory(prefix=_WORK, dir=context.state_folder) as folder, _lock(Path(folder)):
         yield Path(folder)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    with (folder / _LOCK).open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _remove_abandoned(folder: Path) -> None:
+    try:
+        with _lock(folder):
+            shutil.rmtree(folder)
+    except OSError:  # in use, or gone meanwhile
+        return
 
 
 @contextmanager
