@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import gzip
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,9 +17,11 @@ import pytest
 from batch_runs import ENVIRON, World, small, write_table
 
 import bedrock_batch_processing as entry
+from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.config import settings_from_mapping
 from bedrock_batch.container import container_paths
 from bedrock_batch.context import RunContext, make_clients
+from bedrock_batch.errors import InputError
 from local_bedrock.behaviour import RecordFaults
 
 COLUMNS = [
@@ -130,20 +134,57 @@ def test_the_error_rate_fails_the_run_after_the_outputs_are_written(make_world: 
     assert len(run.all_rows) == 60
 
 
-def test_a_frame_comes_back_with_its_own_columns_untouched(make_world: MakeWorld) -> None:
-    """A notebook user would get the index, the order or the types of the frame changed."""
-    world = make_world()
+def make_processor(world: World, **more: object) -> BedrockBatchProcessor:
+    """A processor as a notebook makes it."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     config = {
         "primary_model_id": ENVIRON["BEDROCK_PRIMARY_MODEL_ID"],
         "user_prompt_template": "Judge {text}",
         "validation_schema": schema,
         "max_tokens": 200,
+        **more,
     }
     context = RunContext(make_clients(settings_from_mapping(config), world.local.environment))
-    processor = entry.BedrockBatchProcessor(config, context)
-    frame = pd.DataFrame({"text": ["x", None, "z"], "n": [1, 2, 3]}, index=["r", "s", "t"])
-    result = processor.process_batch(frame)
-    pd.testing.assert_frame_equal(result[["text", "n"]], frame)
+    return BedrockBatchProcessor(config, context)
+
+
+FRAME = pd.DataFrame({"text": ["x", None, "z"], "n": [1, 2, 3]}, index=["r", "s", "t"])
+
+
+def test_a_frame_comes_back_with_its_own_columns_untouched(make_world: MakeWorld) -> None:
+    """A notebook user would get the index, the order or the types of the frame changed."""
+    processor = make_processor(make_world())
+    result = processor.process_batch(FRAME)
+    pd.testing.assert_frame_equal(result[["text", "n"]], FRAME)
     assert list(result.columns[:4]) == ["text", "n", "llm_a", "llm_parse_status"]
     assert processor.process_single_case({"text": "x"})["llm_status"] == "success"
+
+
+def test_a_frame_with_a_column_of_an_answer_is_refused(make_world: MakeWorld) -> None:
+    """A notebook user would pay for a frame with two columns of one name."""
+    world = make_world()
+    with pytest.raises(InputError, match="llm_a"):
+        make_processor(world).process_batch(FRAME.assign(llm_a=1))
+    assert world.local.realtime_answers.total() == 0
+
+
+def test_a_frame_is_continued_from_its_output_folder(make_world: MakeWorld, tmp_path: Path) -> None:
+    """A notebook whose kernel died would pay for the same rows again, although it asked for progress to be saved."""
+    world = make_world()
+    results = [make_processor(world).process_batch(FRAME, output_dir=tmp_path / "out") for _ in range(2)]
+    pd.testing.assert_frame_equal(*results)
+    assert world.local.realtime_answers.total() == 3
+
+
+def test_what_a_killed_process_left_is_removed(make_world: MakeWorld) -> None:
+    """Prompts of killed runs would lie on the disk for ever."""
+    world = make_world()
+    left, used = (world.processing / ".bedrock-batch" / name for name in ("work-killed", "work-running"))
+    for folder in (left, used):
+        folder.mkdir(parents=True)
+        (folder / "lock").touch()
+    with (used / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        world.answer()
+        assert not left.exists()
+        assert used.exists()
