@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from bedrock_batch.aws.invocation_jobs import (
     TERMINAL,
-    JobRequest,
     client_request_token,
     create_job,
     describe_job,
@@ -25,6 +24,7 @@ from bedrock_batch.aws.invocation_jobs import (
 from bedrock_batch.aws.s3 import join_uri, parse_s3_path
 from bedrock_batch.context import make_storage
 from bedrock_batch.errors import JobError
+from bedrock_batch.jobs.creation import job_request
 from bedrock_batch.jobs.fetch import RESULT_SUFFIX
 from bedrock_batch.jobs.job import next_poll
 from bedrock_batch.jsonl import JobLimits, plan_jobs
@@ -65,21 +65,10 @@ class BatchSteps(BedrockProcessor):
         Raises what `aws.invocation_jobs.create_job` raises.
         """
         settings, run_id = self.settings, uuid4().hex[:16]
-        request = JobRequest(
-            name=job_name(settings.batch_job_name_prefix, run_id, 0),
-            role_arn=settings.batch_role_arn,
-            model_id=self.model_input.model_id,
-            input_uri=input_s3_uri,
-            output_uri=join_uri(settings.batch_output_s3_path, "single", run_id) + "/",
-            client_request_token=client_request_token(run_id, input_s3_uri),
-            timeout_hours=settings.batch_timeout_hours,
-            invocation_type=self.model_input.invocation_type,
-            kms_key_id=settings.batch_kms_key_id or None,
-            bucket_owner=settings.batch_bucket_owner or None,
-            tags=settings.batch_tags,
-            subnet_ids=settings.batch_subnet_ids,
-            security_group_ids=settings.batch_security_group_ids,
-        )
+        name = job_name(settings.batch_job_name_prefix, run_id, 0)
+        output_uri = join_uri(settings.batch_output_s3_path, "single", run_id) + "/"
+        token = client_request_token(run_id, input_s3_uri)
+        request = job_request(settings, self.model_input, name, input_s3_uri, output_uri, token)
         return create_job(self.context.clients.bedrock, request)
 
     def monitor_batch_job(self, job_arn: str) -> dict[str, Any]:

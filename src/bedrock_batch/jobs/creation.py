@@ -110,22 +110,30 @@ class JobCreator:
         return wait
 
     def _request(self, job: Job) -> JobRequest:
-        settings, run_id = self._settings, self._run_id
-        return JobRequest(
-            name=job.name,
-            role_arn=settings.batch_role_arn,
-            model_id=self._model_input.model_id,
-            input_uri=job.input_uri,
-            output_uri=join_uri(settings.batch_output_s3_path, run_id) + "/",
-            client_request_token=client_request_token(run_id, job.staged.content_digest),
-            timeout_hours=settings.batch_timeout_hours,
-            invocation_type=self._model_input.invocation_type,
-            kms_key_id=settings.batch_kms_key_id or None,
-            bucket_owner=settings.batch_bucket_owner or None,
-            tags=settings.batch_tags,
-            subnet_ids=settings.batch_subnet_ids,
-            security_group_ids=settings.batch_security_group_ids,
-        )
+        output_uri = join_uri(self._settings.batch_output_s3_path, self._run_id) + "/"
+        token = client_request_token(self._run_id, job.staged.content_digest)
+        return job_request(self._settings, self._model_input, job.name, job.input_uri, output_uri, token)
+
+
+def job_request(
+    settings: Settings, model_input: ModelInput, name: str, input_uri: str, output_uri: str, token: str
+) -> JobRequest:
+    """Return what a job is created with under these settings."""
+    return JobRequest(
+        name=name,
+        role_arn=settings.batch_role_arn,
+        model_id=model_input.model_id,
+        input_uri=input_uri,
+        output_uri=output_uri,
+        client_request_token=token,
+        timeout_hours=settings.batch_timeout_hours,
+        invocation_type=model_input.invocation_type,
+        kms_key_id=settings.batch_kms_key_id or None,
+        bucket_owner=settings.batch_bucket_owner or None,
+        tags=settings.batch_tags,
+        subnet_ids=settings.batch_subnet_ids,
+        security_group_ids=settings.batch_security_group_ids,
+    )
 
 
 def _is_undecided(error: AwsError) -> bool:
