@@ -53,7 +53,11 @@ class ConnectionHandler(_HandlerBase):  # type: ignore[misc] # werkzeug and moto
 
     def _read_body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return cast(bytes, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+            length = int(self.headers.get("Content-Length") or 0)
+            body = cast(bytes, self.rfile.read(length))
+            if len(body) < length:  # the client died as it sent: S3 keeps nothing of such a write, moto would
+                raise ConnectionResetError("the body ended early")
+            return body
         parts = []
         while size := int(self.rfile.readline().split(b";")[0], 16):
             parts.append(self.rfile.read(size))

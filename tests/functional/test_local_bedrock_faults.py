@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 
@@ -422,3 +423,17 @@ def test_two_servers_run_side_by_side():
     with LocalBedrock(Behaviour(entitled=False)) as first, LocalBedrock() as second:
         assert run_job(second)["status"] == "Completed"
         assert first.jobs == []
+
+
+def test_an_upload_that_its_client_did_not_finish_is_not_kept():
+    """A client that is killed as it writes would leave an object that S3 itself would never have kept."""
+    with LocalBedrock() as local:
+        local.create_bucket("cut")
+        host, port = local.endpoint_url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"PUT /cut/object HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nonly this")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"PUT /cut/whole HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nwhole")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        found = local.client("s3").list_objects_v2(Bucket="cut")["Contents"]
+        assert [item["Key"] for item in found] == ["whole"]
