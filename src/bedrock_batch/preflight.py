@@ -8,8 +8,9 @@ from typing import Any
 
 from bedrock_batch.config import load_settings
 from bedrock_batch.errors import InputError, Problems
+from bedrock_batch.json_files import read_json_file
 from bedrock_batch.prompts import load_prompt_templates
-from bedrock_batch.schema_files import find_schema_file, read_schema_file
+from bedrock_batch.schema_files import find_schema_file
 from bedrock_batch.tables.formats import find_data_files
 
 
@@ -24,7 +25,7 @@ def check_settings(input_paths: Mapping[str, str], environ: Mapping[str, str], o
     if not environ.get("BEDROCK_USER_PROMPT_TEMPLATE"):
         problems.attempt(lambda: load_prompt_templates(input_paths["prompt_templates"]))
     if not environ.get("BEDROCK_VALIDATION_SCHEMA"):
-        problems.attempt(lambda: read_schema_file(find_schema_file(Path(input_paths["validation_schema"]))))
+        problems.attempt(lambda: read_json_file(find_schema_file(Path(input_paths["validation_schema"]))))
     problems.attempt(lambda: _find_any_data(Path(input_paths["input_data"])))
     problems.raise_any()
 

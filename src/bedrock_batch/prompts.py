@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bedrock_batch.errors import InputError
+from bedrock_batch.json_files import read_json_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def load_prompt_templates(templates_path: str | Path, log: logging.Logger | None
     if not path.is_file():
         found = sorted(entry.name for entry in folder.iterdir())[:10] if folder.is_dir() else ["no such folder"]
         raise InputError(f"no {PROMPTS_FILE} in {folder} (found: {', '.join(found) or 'nothing'})")
-    templates = check_prompt_templates(_read_json(path), str(path))
+    templates = check_prompt_templates(read_json_file(path), str(path))
     if log:
         log.info("Loaded %s with %d input placeholders", path.name, len(templates["input_placeholders"]))
     return templates
@@ -50,15 +51,6 @@ def check_prompt_templates(content: Any, source: str) -> dict[str, Any]:
     if not isinstance(placeholders, list) or not all(isinstance(name, str) and name for name in placeholders):
         raise InputError(f"{source}: input_placeholders must be a list of column names")
     return {"system_prompt": system, "user_prompt_template": user, "input_placeholders": placeholders}
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file in UTF-8 ({error})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 @dataclass(slots=True)

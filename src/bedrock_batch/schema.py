@@ -18,8 +18,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from bedrock_batch.errors import InputError
+from bedrock_batch.json_files import read_json_file
 from bedrock_batch.response_model import build_response_model, check_storable
-from bedrock_batch.schema_files import find_schema_file, read_schema_file
+from bedrock_batch.schema_files import find_schema_file
 from bedrock_batch.schema_nodes import allow_null_for_optional, as_node, refuse_external_references
 from bedrock_batch.text import printable, shorten
 
@@ -47,7 +48,7 @@ def load_validation_schema(schema_path: str | Path, log: logging.Logger | None =
     InputError names the file and what is wrong: no `properties`, an unknown name in `required`, an invalid schema.
     """
     path = find_schema_file(Path(schema_path))
-    schema = check_validation_schema(read_schema_file(path), str(path))
+    schema = check_validation_schema(read_json_file(path), str(path))
     if log:
         log.info("Loaded %s with %d fields", path.name, len(schema["properties"]))
     return schema

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 from bedrock_batch.errors import InputError
 
@@ -27,13 +25,3 @@ def find_schema_file(folder: Path) -> Path:
 def _age_key(path: Path) -> tuple[str, int]:
     match = _SCHEMA_FILE.fullmatch(path.name)
     return (match["timestamp"] or "") if match else "", path.stat().st_mtime_ns
-
-
-def read_schema_file(path: Path) -> Any:
-    """Return the JSON of a file; InputError names the file."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file in UTF-8 ({error})") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
