@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from bedrock_batch.aws.clients import sdk_version, supports
@@ -16,6 +17,7 @@ from bedrock_batch.config import Settings
 from bedrock_batch.context import RunContext
 from bedrock_batch.decision import Decision, decide_mode
 from bedrock_batch.errors import ConfigurationError, RunError
+from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jobs.job import Job
 from bedrock_batch.jobs.runner import JobRunner
 from bedrock_batch.jsonl import JobLimits
@@ -23,7 +25,8 @@ from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.identity import run_id_of
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.model_input import ModelInput
-from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, OutputBlock, RecordError, Source
+from bedrock_batch.output_blocks import OutputBlock
+from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, RecordError, Source
 from bedrock_batch.results import JobResults, SentRecords, read_results
 from bedrock_batch.staging import StagedJob, read_records, stage_jobs
 from bedrock_batch.text import digest, shorten
@@ -73,8 +76,8 @@ class BedrockBatchProcessor(BatchSteps):
             yield from super().invoke_records(records, run)
             return
         unanswered: list[RecordError] = []
-        for job, outputs in self._run_jobs(records, self.model_input, run):
-            block = _block(job.staged, outputs)
+        for job, outputs, answers in self._run_jobs(records, self.model_input, run):
+            block = _block(job.staged, outputs, answers)
             unanswered += (output for output in block.outputs if isinstance(output, RecordError))
             yield block
         if unanswered and self.settings.batch_fallback == "fail":
@@ -128,8 +131,8 @@ class BedrockBatchProcessor(BatchSteps):
 
     def _run_jobs(
         self, records: Iterable[ModelInvocationRecord], asked: ModelInput, run: Run
-    ) -> Iterator[tuple[Job, dict[int, ModelInvocationOutput]]]:
-        """Send records in jobs, and yield each job that is done with, and the outputs of all rows it stands for."""
+    ) -> Iterator[tuple[Job, dict[int, ModelInvocationOutput], JobAnswers]]:
+        """Send records in jobs; yield each job that is done with, the outputs of its unanswered rows, its answers."""
         settings = self.settings
         limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
         earlier_stops = [entry.stop for entry in run.ledger.jobs]
@@ -138,26 +141,28 @@ class BedrockBatchProcessor(BatchSteps):
             lambda stop: JobRunner(settings, self.context, asked, run, stop, self.spending).run(staged), "jobs"
         )
         for job in jobs:
-            yield job, self._outputs(job, asked, run)
+            folder = run.folder / f"answers-{job.staged.index:05d}"
+            answers = self.job_answers(folder)
+            yield job, self._outputs(job, asked, run, answers), answers
             self.spending.release(len(job.staged.numbers) if job.state else 0)
             _remove_files(job)
+            rmtree(folder)
 
-    def _outputs(self, job: Job, asked: ModelInput, run: Run) -> dict[int, ModelInvocationOutput]:
-        """Return the outputs of all rows that a job stands for, those without an answer asked again as is set."""
+    def _outputs(self, job: Job, asked: ModelInput, run: Run, answers: JobAnswers) -> dict[int, ModelInvocationOutput]:
+        """Read a job's `answers`, and return the outputs of all its other rows, asked again as is set."""
         staged = job.staged
         checks = dict(zip(staged.numbers, staged.checks, strict=True))
         sent = SentRecords(checks, asked.model_id, asked.prefilled)
         reason = job.state.message if job.state else ""
-        results = read_results(job.result_paths, sent, unanswered=job.unanswered, reason=reason)
-        outputs = results.outputs
+        results = read_results(job.result_paths, sent, answers, unanswered=job.unanswered, reason=reason)
+        errors = results.errors
         if job.problem:
-            outputs.update(
-                {n: replace(o, message=job.problem) for n, o in outputs.items() if isinstance(o, RecordError)}
-            )
+            errors = {number: replace(error, message=job.problem) for number, error in errors.items()}
         self._note(job, results)
         self._check_collected(run.ledger.job(staged.index), results)
-        if lower := self._lower(asked, outputs.values()):
-            outputs.update(self._send_again(staged, lower, run))
+        outputs: dict[int, ModelInvocationOutput] = {**errors}
+        if not answers and (lower := self._lower(asked, errors.values())):
+            outputs = self._send_again(staged, lower, run, answers)
         for number in staged.left_out:
             outputs[number] = RecordError(number, "not_batchable", "no batch job can hold this record", "batch")
         self._salvage(staged, outputs, run)
@@ -165,13 +170,15 @@ class BedrockBatchProcessor(BatchSteps):
             run.ledger.change_job(staged.index, state="collected", results=asdict(results.counts))
         return outputs
 
-    def _lower(self, asked: ModelInput, outputs: Collection[ModelInvocationOutput]) -> ModelInput | None:
+    def _lower(self, asked: ModelInput, errors: Collection[RecordError]) -> ModelInput | None:
         """Return another way to ask where the service refused every record of a job for the way it was asked."""
-        refused = [o.message for o in outputs if isinstance(o, RecordError) and not o.retryable]
-        return self.ladder.lower(asked, refused[0]) if refused and len(refused) == len(outputs) else None
+        refused = [error.message for error in errors if not error.retryable]
+        return self.ladder.lower(asked, refused[0]) if refused and len(refused) == len(errors) else None
 
-    def _send_again(self, staged: StagedJob, asked: ModelInput, run: Run) -> dict[int, ModelInvocationOutput]:
-        """Send the records of a job by another rung, in a run within the run, and return their outputs."""
+    def _send_again(
+        self, staged: StagedJob, asked: ModelInput, run: Run, answers: JobAnswers
+    ) -> dict[int, ModelInvocationOutput]:
+        """Send the records of a job by another rung, in a run within the run: as `_outputs`."""
         self.context.log.warning("batch=again records=%d structure=%s", len(staged.numbers), asked.structure)
         body = digest(json.dumps([asked.head, asked.tail]), 32)
         parts = {"within": run.ledger.run_id, "job": str(staged.index), "parameters": body}
@@ -179,8 +186,9 @@ class BedrockBatchProcessor(BatchSteps):
         folder.mkdir()
         outputs: dict[int, ModelInvocationOutput] = {}
         with self._open(parts, run_id_of(parts), len(staged.numbers), folder) as inner:
-            for _, answered in self._run_jobs(read_records(staged, staged.numbers), asked, inner):
-                outputs.update(answered)
+            for _, others, answered in self._run_jobs(read_records(staged, staged.numbers), asked, inner):
+                outputs.update(others)
+                answers.extend(answered)
             inner.ledger.finish()
         return outputs
 
@@ -248,12 +256,9 @@ class RunStory:
     jobs: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _block(staged: StagedJob, outputs: Mapping[int, ModelInvocationOutput]) -> OutputBlock:
-    return OutputBlock(
-        staged.start,
-        [outputs[number] for number in range(staged.start, staged.stop)],
-        lambda numbers: read_records(staged, numbers),
-    )
+def _block(staged: StagedJob, outputs: Mapping[int, ModelInvocationOutput], answers: JobAnswers) -> OutputBlock:
+    others = [outputs[number] for number in sorted(outputs)]
+    return OutputBlock(staged.start, staged.stop, others, lambda numbers: read_records(staged, numbers), answers)
 
 
 def _counts(words: Iterable[str]) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pyarrow as pa
+
 from bedrock_batch.aws.invocation_jobs import (
     TERMINAL,
     client_request_token,
@@ -24,11 +26,13 @@ from bedrock_batch.aws.invocation_jobs import (
 from bedrock_batch.aws.s3 import join_uri, parse_s3_path
 from bedrock_batch.context import make_storage
 from bedrock_batch.errors import JobError
+from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jobs.creation import job_request
 from bedrock_batch.jobs.fetch import RESULT_SUFFIX
 from bedrock_batch.jobs.job import next_poll
 from bedrock_batch.jsonl import JobLimits, plan_jobs
 from bedrock_batch.processor import BedrockProcessor
+from bedrock_batch.repeats import is_worth_repeating
 from bedrock_batch.results import SentRecords, read_results
 from bedrock_batch.sources import TableSource
 from bedrock_batch.staging import prompt_check
@@ -124,9 +128,18 @@ class BatchSteps(BedrockProcessor):
         with tempfile.TemporaryDirectory(dir=self.context.state_folder) as folder:
             path = Path(folder) / f"results{RESULT_SUFFIX}"
             path.write_text("".join(f"{json.dumps(result)}\n" for result in batch_results), encoding="ascii")
-            outputs = read_results([path], sent, unanswered="missing").outputs
-        outcomes = [self.parser.parse(outputs[number]) for number in range(len(original_df))]
-        return append_columns(original_df, self.public_columns(self.columns.to_table(outcomes)))
+            answers = self.job_answers(Path(folder) / "answers")
+            errors = read_results([path], sent, answers, unanswered="missing").errors
+            outcomes = {number: self.parser.parse(error) for number, error in errors.items()} | answers.opened
+            batches = [batch for _, batch in answers.rows(0, len(original_df), outcomes)]
+            table = pa.Table.from_batches(batches, schema=self.columns.arrow_schema)
+            return append_columns(original_df, self.public_columns(table))
+
+    def job_answers(self, folder: Path) -> JobAnswers:
+        """Return a place for the answers of a job; those that may be asked for again are kept open in it."""
+        repeats = self.settings.validation_retries > 0
+        is_open = is_worth_repeating if repeats else lambda _: False
+        return JobAnswers(self.parser, self.columns, self.spending, folder, is_open)
 
     def process_batch_inference(self, df: pd.DataFrame) -> pd.DataFrame:
         """Return the frame with the answer columns added, by batch inference whatever its size."""

@@ -27,13 +27,13 @@ from bedrock_batch.ledger.opening import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.model_input import ModelInput, effective_model_id
 from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.output_blocks import BlockWriter, OutputBlock
 from bedrock_batch.realtime import RealTimeModel
 from bedrock_batch.records import (
     ModelAnswer,
     ModelInvocationOutput,
     ModelInvocationRecord,
     Outcome,
-    OutputBlock,
     RecordError,
     Source,
 )
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from pydantic import BaseModel
 
-# Answers are stored in segments of about this many rows, so that a long run has thousands of files and not millions.
-SEGMENT_ROWS = 4096
 # The hidden folder that keeps ledgers where there is no S3 path.
 STATE_FOLDER = ".bedrock-batch"
 
@@ -137,7 +135,8 @@ class BedrockProcessor:
         with closing(self.realtime.ask_each(_remember(records, asked), run.ledger.journal)) as outputs:
             while block := list(islice(outputs, self.settings.batch_size)):
                 kept = {output.number: asked.pop(output.number) for output in block}
-                yield OutputBlock(block[0].number, block, _picker(kept))
+                start = block[0].number
+                yield OutputBlock(start, start + len(block), block, _picker(kept))
 
     def records(self, source: RowSource, shared: SharedPrompts | None = None) -> Iterator[ModelInvocationRecord]:
         """Yield a record with its rendered prompt for each row of a source, or for each prompt that is new to `shared`.
@@ -206,23 +205,15 @@ class BedrockProcessor:
     def answer(self, source: RowSource, run: Run) -> SegmentStore:
         """Ask the model for every row of a source and return the answers' columns, stored in the run's folder."""
         store = SegmentStore(run.folder, self.columns.arrow_schema)
-        pending: list[Outcome] = []
-        start = 0
+        writer = BlockWriter(store, self.columns)
         shared = self.shared = self._new_shared()
         with closing(self.invoke_records(self.records(source, shared), run)) as blocks:
             for block in blocks:
-                if pending and block.start != start + len(pending):
-                    store.write(start, self.columns.to_batch(pending))
-                    pending = []
-                start = start if pending else block.start
-                pending += (outcomes := self._outcomes(block, run))
-                failed = sum(not outcome.answered for outcome in outcomes)
-                self.context.progress.answered(block.start, len(outcomes), failed)
-                if len(pending) >= SEGMENT_ROWS:
-                    store.write(start, self.columns.to_batch(pending))
-                    pending = []
-        if pending:
-            store.write(start, self.columns.to_batch(pending))
+                outcomes = self._outcomes(block, run)
+                writer.write(block, outcomes)
+                failed = sum(not outcome.answered for outcome in outcomes.values())
+                self.context.progress.answered(block.start, block.stop - block.start, failed)
+        writer.flush()
         if missing := store.missing(shared.distinct if shared else source.count):
             raise RunError(f"{sum(map(len, missing))} rows have no outcome: this is a defect of the step, report it")
         if shared:
@@ -232,16 +223,20 @@ class BedrockProcessor:
     def _new_shared(self) -> SharedPrompts | None:
         return SharedPrompts() if self.settings.deduplicate_prompts else None
 
-    def _outcomes(self, block: OutputBlock, run: Run) -> list[Outcome]:
-        """Return what came of a block's rows; answers that did not validate are asked for again where that is set."""
-        outcomes = [self._outcome(output) for output in block.outputs]
+    def _outcomes(self, block: OutputBlock, run: Run) -> dict[int, Outcome]:
+        """Return what came of a block's rows, by number, but for what is settled in the answers of a job.
+
+        Answers that did not validate are asked for again where that is set.
+        """
+        outcomes = dict(block.answers.opened) if block.answers else {}
+        outcomes.update((output.number, self._outcome(output)) for output in block.outputs)
         for attempt in range(1, self.settings.validation_retries + 1):
-            again = [block.start + i for i, outcome in enumerate(outcomes) if is_worth_repeating(outcome)]
+            again = sorted(number for number, outcome in outcomes.items() if is_worth_repeating(outcome))
             if not again:
                 break
             for output in self.realtime.ask_each(block.records(again), run.ledger.journal, f"validation-{attempt}"):
-                index = output.number - block.start
-                outcomes[index] = combine(outcomes[index], self._outcome(replace(output, salvaged_from="validation")))
+                repeated = self._outcome(replace(output, salvaged_from="validation"))
+                outcomes[output.number] = combine(outcomes[output.number], repeated)
         return outcomes
 
     def _outcome(self, output: ModelInvocationOutput) -> Outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,22 +79,6 @@ class RecordError:
 
 
 ModelInvocationOutput = ModelAnswer | RecordError
-
-
-@dataclass(frozen=True, slots=True)
-class OutputBlock:
-    """A contiguous, complete range of outputs in row order: `outputs[i]` belongs to row `start + i`.
-
-    `records` gives back the records of some of its rows, to ask them again.
-    """
-
-    start: int
-    outputs: list[ModelInvocationOutput]
-    records: Callable[[Collection[int]], Iterable[ModelInvocationRecord]]
-
-    @property
-    def stop(self) -> int:
-        return self.start + len(self.outputs)
 
 
 @dataclass(slots=True)

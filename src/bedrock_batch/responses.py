@@ -53,6 +53,7 @@ class ResponseParser:
     def __init__(self, schema: ResponseSchema | None, prefill: bool = False) -> None:
         self._prefill = prefill
         self._accept: Callable[[str], dict[str, Any]] = schema.validate_text if schema else _accept_object
+        self._accept_text: Callable[[str], dict[str, Any] | None] = schema.accept_text if schema else _object_or_none
         self._success: ParseStatus = "success" if schema else "json_only"
         self._no_fields: dict[str, Any] = dict.fromkeys(schema.fields) if schema else {}
 
@@ -63,6 +64,10 @@ class ResponseParser:
                 return self._failed(output)
             case ModelAnswer():
                 return self._answered(output)
+
+    def accept_text(self, text: str, prefilled: bool) -> dict[str, Any] | None:
+        """Return the fields of a complete answer's text, absent ones left out, or None if it is not valid as it is."""
+        return self._accept_text(_as_prefilled(text) if prefilled or self._prefill else text)
 
     def _failed(self, error: RecordError) -> Outcome:
         return Outcome(
@@ -191,6 +196,13 @@ def _accept_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise MalformedJson(str(error)) from None
     return {}
+
+
+def _object_or_none(text: str) -> dict[str, Any] | None:
+    try:
+        return _accept_object(text)
+    except MalformedJson:
+        return None
 
 
 def _candidates(text: str, prefill: bool) -> Iterator[tuple[str, str]]:

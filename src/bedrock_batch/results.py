@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from pydantic_core import from_json
-
+from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jsonl import OutputLine, parse_output_line
 from bedrock_batch.model_input import prompt_of
 from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordError, record_number
+from bedrock_batch.result_blocks import PlainLines, ResultBlock, read_blocks
 from bedrock_batch.staging import prompt_check
 from bedrock_batch.text import shorten
 
@@ -55,9 +55,11 @@ class ResultCounts:
 
 @dataclass(slots=True)
 class JobResults:
-    """The output of each record of a job, by row number, and the counts."""
+    """What a job left: the answers, by row number the errors of all other records that were sent, and the counts."""
 
-    outputs: dict[int, ModelInvocationOutput] = field(default_factory=dict)
+    answers: JobAnswers
+    answered: set[int] = field(default_factory=set)
+    errors: dict[int, RecordError] = field(default_factory=dict)
     counts: ResultCounts = field(default_factory=ResultCounts)
 
 
@@ -70,47 +72,54 @@ class SentRecords:
     prefilled: bool
 
 
-def read_results(paths: Iterable[Path], sent: SentRecords, *, unanswered: str, reason: str = "") -> JobResults:
-    """Return the output of every record sent, from the result files of its job.
+def read_results(
+    paths: Iterable[Path], sent: SentRecords, answers: JobAnswers, *, unanswered: str, reason: str = ""
+) -> JobResults:
+    """Read the result files of a job: its answers into `answers`, and an error for every other record sent.
 
     Lines are joined by record id alone, since their order is not guaranteed; of a repeated id the first answer is
     kept. `unanswered` is the kind of failure of a record without a line, a key of `UNANSWERED`; `reason` is what AWS
     says about the job.
     """
-    results = JobResults()
-    for path in paths:
-        with path.open("rb") as file:
-            for line in file:  # binary files end lines at \n only: U+2028 and its like stand inside JSON strings
-                answer = _plain_answer(line, sent)
-                if answer is not None and answer.number not in results.outputs:
-                    results.outputs[answer.number] = answer
-                    results.counts.lines += 1
-                elif line.strip():
-                    _take_line(line, sent, results)
+    results = JobResults(answers)
+    for block in read_blocks(paths):
+        if block.plain is None:
+            for line in block.lines():
+                _take_line(line, sent, results)
+        else:
+            _take_plain_lines(block, block.plain, sent, results)
+    answers.flush()
     message = UNANSWERED[unanswered] + (f": {shorten(reason, REASON_LIMIT)}" if reason else "")
     for number in sent.checks:
-        if number not in results.outputs:
-            results.outputs[number] = RecordError(number, unanswered, message, "batch")
+        if number not in results.answered and number not in results.errors:
+            results.errors[number] = RecordError(number, unanswered, message, "batch")
             results.counts.missing += 1
     return results
 
 
-def _plain_answer(line: bytes, sent: SentRecords) -> ModelAnswer | None:
-    """Return the answer on a line that carries its own record's input, as nearly every one is; else None."""
-    try:
-        value = from_json(line)
-        number, body = record_number(value["recordId"]), value["modelOutput"]
-        echoed = value["modelInput"]["messages"][0]["content"]
-        if echoed.__class__ is list:
-            echoed = echoed[0]["text"]
-        if number is not None and body.__class__ is dict and crc32(echoed.encode()) == sent.checks[number]:
-            return ModelAnswer(number, body, sent.model_id, "batch", prefilled=sent.prefilled)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass  # another kind of line: `_take_line` tells which
-    return None
+def _take_plain_lines(block: ResultBlock, plain: PlainLines, sent: SentRecords, results: JobResults) -> None:
+    """Take the lines of a block in their order: those with the valid answer to their record at once, others by one."""
+    rows: list[int] = []
+    fields: list[dict[str, Any]] = []
+    lines: list[bytes] = []
+    answered, errors, accept, prefilled = results.answered, results.errors, results.answers.accept, sent.prefilled
+    for row, (number, prompt, text) in enumerate(plain):
+        is_new = number not in answered and number not in errors
+        if is_new and sent.checks.get(number) == crc32(prompt) and (got := accept(text, prefilled)) is not None:
+            answered.add(number)
+            rows.append(row)
+            fields.append(got)
+        else:
+            lines = lines or block.lines()
+            _take_line(lines[row], sent, results)
+    results.counts.lines += len(rows)
+    if rows:
+        results.answers.add_accepted(plain.accepted(rows, fields, sent.model_id))
 
 
 def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:
+    if not line.strip():
+        return
     counts = results.counts
     counts.lines += 1
     parsed = parse_output_line(line)
@@ -119,12 +128,17 @@ def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:
     if number is None or number not in sent.checks:
         counts.unknown += parsed is not None
         return
-    output = _unreadable(number) if parsed is None else _output(parsed, number, sent)
-    known = results.outputs.get(number)
-    counts.repeated += known is not None
+    is_answered = number in results.answered
+    counts.repeated += is_answered or number in results.errors
     counts.unverified += parsed is not None and _is_unverified(parsed)
-    if known is None or (isinstance(known, RecordError) and isinstance(output, ModelAnswer)):
-        results.outputs[number] = output
+    output = _unreadable(number) if parsed is None else _output(parsed, number, sent)
+    if isinstance(output, RecordError):
+        if not is_answered:
+            results.errors.setdefault(number, output)
+    elif not is_answered:
+        results.errors.pop(number, None)
+        results.answered.add(number)
+        results.answers.add(output)
 
 
 def _is_unverified(line: OutputLine) -> bool:
@@ -132,6 +146,7 @@ def _is_unverified(line: OutputLine) -> bool:
 
 
 def _output(line: OutputLine, number: int, sent: SentRecords) -> ModelInvocationOutput:
+    """Return the answer on a line, or why it has none."""
     echoed = None if line.model_input is None else prompt_of(line.model_input)
     if echoed is not None and prompt_check(echoed) != sent.checks[number]:
         return RecordError(number, "mismatched", "the result carries another record's input", "batch")

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from bedrock_batch.errors import InputError
 from bedrock_batch.json_files import read_json_file
+from bedrock_batch.response_dict import dict_validator
 from bedrock_batch.response_model import build_response_model, check_storable
 from bedrock_batch.schema_files import find_schema_file
 from bedrock_batch.schema_nodes import allow_null_for_optional, as_node, refuse_external_references
@@ -89,14 +90,36 @@ class ResponseSchema:
         self._absent: dict[str, Any] = dict.fromkeys(self.fields)
         self._text_fields = frozenset(name for name, shape in model.shapes.items() if shape.arrow is None)
         self._unchecked = tuple(name for name, shape in model.shapes.items() if shape.unchecked)
+        self._columns = pa.struct([(n, kind) for n, kind in self.arrow_types.items() if n not in self._text_fields])
+        self._dict_validator = dict_validator(model.model_class)
         self._validator = model.model_class.__pydantic_validator__
         self._serializer = model.model_class.__pydantic_serializer__
+
+    def accept_text(self, json_text: str) -> dict[str, Any] | None:
+        """Return what an answer given as JSON text holds, absent fields left out; None where a judge refuses it."""
+        if self._dict_validator is None:
+            return self._accept_by_model(json_text)
+        try:
+            fields: dict[str, Any] = self._dict_validator.validate_json(json_text)
+            for name in self._unchecked:
+                check_storable(fields.get(name), name)
+        except (ValueError, RecursionError):  # ValidationError is a ValueError
+            return None
+        return fields if self._is_accepted(fields) else None
+
+    def _accept_by_model(self, json_text: str) -> dict[str, Any] | None:
+        try:
+            return self._judge(self._validator.validate_json(json_text))
+        except ValueError:
+            return None
 
     def validate_text(self, json_text: str) -> dict[str, Any]:
         """Return the fields of an answer given as JSON text, in schema order, None where absent.
 
         MalformedJson when it is no JSON object, SchemaMismatch when one of the two judges refuses it.
         """
+        if (fields := self.accept_text(json_text)) is not None:
+            return self._whole(fields)
         try:
             model = self._validator.validate_json(json_text)
         except ValidationError as error:
@@ -120,6 +143,9 @@ class ResponseSchema:
             raise SchemaMismatch(_storage_reason(error)) from None
         if not self._is_accepted(instance):
             raise SchemaMismatch(self._reason(instance))
+        return self._whole(instance)
+
+    def _whole(self, instance: dict[str, Any]) -> dict[str, Any]:
         whole = {**self._absent, **instance}
         return whole if len(whole) == len(self._absent) else {name: whole[name] for name in self.fields}
 
@@ -141,15 +167,19 @@ class ResponseSchema:
         shown = "" if expected is None else " " + shorten(json.dumps(expected, ensure_ascii=False), _VALUE_LIMIT)
         return _reason_text([str(part) for part in path], f"{rule[-1] if rule else 'schema'}{shown} is not met")
 
-    def to_arrow(self, field: str, values: Sequence[Any]) -> pa.Array:
-        """Return validated values of one field as an Arrow array of the field's type."""
-        if field in self._text_fields:
-            values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
-        return pa.array(values, self.arrow_types[field])
+    def to_arrays(self, answers: Sequence[Mapping[str, Any]]) -> list[pa.Array]:
+        """Return the columns of validated answers, an Arrow array of its own type for each field in their order."""
+        typed = iter(pa.array(answers, self._columns).flatten())
+        return [_json_array(answers, name) if name in self._text_fields else next(typed) for name in self.fields]
 
     def wire_schema(self) -> dict[str, Any]:
         """Return the schema as a service takes it: an object schema without the sections that are ours."""
         return dict(self._schema)
+
+
+def _json_array(answers: Sequence[Mapping[str, Any]], name: str) -> pa.Array:
+    values = [answer.get(name) for answer in answers]
+    return pa.array([None if v is None else json.dumps(v, ensure_ascii=False) for v in values], pa.string())
 
 
 def _check_sections(schema: Mapping[str, Any]) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +83,15 @@ class SegmentCursor:
             self._rest = batch.slice(count) if batch.num_rows > count else None
             count -= parts[-1].num_rows
         return pa.Table.from_batches(parts, schema=self._schema)
+
+
+def gather(batches: Sequence[pa.RecordBatch], positions: Numbers, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows at some positions in all batches together, in the order given; looks at each batch once."""
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    owners = np.searchsorted(starts, positions, side="right") - 1
+    parts = [batches[n].take(pa.array(positions[owners == n] - starts[n])) for n in np.unique(owners).tolist()]
+    if len(parts) > 1:
+        together = pa.Table.from_batches(parts, schema=schema).combine_chunks().to_batches()[0]
+        back = np.argsort(np.argsort(owners, kind="stable"), kind="stable")
+        parts = [together.take(pa.array(back))]
+    return parts[0] if parts else pa.RecordBatch.from_pylist([], schema=schema)

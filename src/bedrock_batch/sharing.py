@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bedrock_batch.segments import SegmentStore
+from bedrock_batch.segments import Numbers, SegmentStore, gather
 
-Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 # What a row that shares another's answer has cost.
@@ -52,10 +51,9 @@ class SharedPrompts:
         rows_folder.mkdir()
         store = SegmentStore(rows_folder, answers.schema)
         segments = list(answers.batches())  # mapped files: nothing is read yet
-        starts = np.cumsum([0, *(segment.num_rows for segment in segments)])
         rows = np.frombuffer(self._rows, dtype=np.int64)
         for start, numbers, shared in self._parts(rows):
-            table = _gather(segments, starts, numbers, answers.schema)
+            table = pa.Table.from_batches([gather(segments, numbers, answers.schema)])
             batch = _without_cost(table, shared).combine_chunks().to_batches()[0]
             store.write(start, batch)
         return store
@@ -70,17 +68,6 @@ class SharedPrompts:
             before = np.concatenate(([seen - 1], np.maximum(highest[:-1], seen - 1)))
             yield start, numbers, numbers <= before
             seen = max(seen, int(highest[-1]) + 1)
-
-
-def _gather(segments: list[pa.RecordBatch], starts: Numbers, numbers: Numbers, schema: pa.Schema) -> pa.Table:
-    """Return rows of several segments in the order of `numbers`, each segment being looked at once."""
-    owners = np.searchsorted(starts, numbers, side="right") - 1
-    order = np.argsort(owners, kind="stable")
-    parts = [
-        segments[owner].take(pa.array(numbers[owners == owner] - starts[owner])) for owner in np.unique(owners).tolist()
-    ]
-    together = pa.Table.from_batches(parts, schema=schema).combine_chunks()
-    return together.take(pa.array(np.argsort(order, kind="stable")))
 
 
 def _without_cost(table: pa.Table, shared: Mask) -> pa.Table:

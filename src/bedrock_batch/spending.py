@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,16 +61,20 @@ class Spending:
         """Count an answer."""
         if outcome.model_id is None or (outcome.input_tokens is None and outcome.output_tokens is None):
             return
-        tokens = (outcome.input_tokens or 0, outcome.output_tokens or 0)
-        price = self.book.find(outcome.model_id)
+        tokens = [outcome.input_tokens or 0], [outcome.output_tokens or 0]
+        self.add_answers(outcome.source, outcome.model_id, *tokens)
+
+    def add_answers(self, source: Source, model_id: str, read: Sequence[int], written: Sequence[int]) -> None:
+        """Count answers of a model by the input and output tokens of each."""
+        price = self.book.find(model_id)
         with self._lock:
-            usage = self._usage.setdefault((outcome.source, outcome.model_id), Usage())
-            usage.records += 1
-            usage.input_tokens += tokens[0]
-            usage.output_tokens += tokens[1]
+            usage = self._usage.setdefault((source, model_id), Usage())
+            usage.records += len(read)
+            usage.input_tokens += sum(read)
+            usage.output_tokens += sum(written)
             if price is not None:
-                usage.usd = (usage.usd or 0.0) + price.cost(outcome.source, *tokens, request=True)
-                usage.realtime_usd = (usage.realtime_usd or 0.0) + price.cost("realtime", *tokens, request=True)
+                usage.usd = (usage.usd or 0.0) + price.cost_of_requests(source, read, written)
+                usage.realtime_usd = (usage.realtime_usd or 0.0) + price.cost_of_requests("realtime", read, written)
 
     @property
     def usd(self) -> float:

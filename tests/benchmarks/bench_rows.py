@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -15,15 +16,18 @@ from bench_data import MODEL, PLACEHOLDERS, SCHEMA, SYSTEM, TEMPLATE, write_resu
 from bench_measure import Rate, measure
 
 from bedrock_batch.config import settings_from_mapping
+from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jsonl import JobLimits
 from bedrock_batch.model_input import build_model_input
 from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.prices import PriceBook
 from bedrock_batch.prompts import PromptTemplate
 from bedrock_batch.records import ModelInvocationRecord, record_id
 from bedrock_batch.responses import ResponseParser
 from bedrock_batch.results import SentRecords, read_results
 from bedrock_batch.schema import ResponseSchema
 from bedrock_batch.sources import text_columns
+from bedrock_batch.spending import Spending
 from bedrock_batch.staging import prompt_check, stage_jobs
 from bedrock_batch.tables.reader import open_table
 
@@ -87,10 +91,12 @@ def stage_bare(path: Path, folder: Path) -> int:
 
 
 def read(path: Path, sent: SentRecords) -> int:
-    """Ours: result file to Arrow columns, joined by id, checked, repaired where need be, validated."""
-    outputs = read_results([path], sent, unanswered="missing").outputs
+    """Ours: result file to Arrow columns, joined by id, checked, repaired where need be, validated, in row order."""
     parser, columns = ResponseParser(PARSER_SCHEMA), OutcomeColumns(PARSER_SCHEMA, "llm_")
-    return columns.to_batch([parser.parse(outputs[number]) for number in sent.checks]).num_rows
+    with TemporaryDirectory(dir=path.parent) as folder:
+        answers = JobAnswers(parser, columns, Spending(PriceBook({})), Path(folder) / "answers", lambda _: False)
+        read_results([path], sent, answers, unanswered="missing")
+        return sum(batch.num_rows for _, batch in answers.rows(0, len(sent.checks), {}))
 
 
 def read_row_wise(path: Path, _: SentRecords) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 import jsonschema
@@ -16,12 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.json_text import extract_json_candidate, normalize_unicode_quotes, repair_json, salvage_json
 from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.prices import PriceBook
 from bedrock_batch.records import ModelAnswer, ParseStatus
 from bedrock_batch.responses import ResponseParser
 from bedrock_batch.results import SentRecords, read_results
 from bedrock_batch.schema import ResponseSchema
+from bedrock_batch.spending import Spending
 from bedrock_batch.staging import prompt_check
 
 SEEDS = Path(__file__).parent / "seeds"
@@ -172,7 +176,12 @@ def test_any_result_file_gives_each_record_one_output(result_path: Path, lines: 
     data = b"\n".join(line.encode("utf-8", "surrogatepass") for line in lines) + b"\n" + tail
     result_path.write_bytes(data)
     sent = SentRecords({number: prompt_check(f"prompt {number}") for number in range(1, 6)}, "m", prefilled=False)
-    results = read_results([result_path], sent, unanswered="missing")
-    assert set(results.outputs) == set(sent.checks)
-    assert all(output.number == number for number, output in results.outputs.items())
+    with TemporaryDirectory(dir=result_path.parent) as folder:
+        answers = JobAnswers(
+            PARSERS["plain"], COLUMNS["plain"], Spending(PriceBook({})), Path(folder) / "answers", lambda _: False
+        )
+        results = read_results([result_path], sent, answers, unanswered="missing")
+        errors = {number: PARSERS["plain"].parse(error) for number, error in results.errors.items()}
+        assert sum(batch.num_rows for _, batch in answers.rows(1, 6, errors)) == 5
+    assert all(error.number == number for number, error in results.errors.items())
     assert results.counts.lines == sum(1 for line in data.split(b"\n") if line.strip())

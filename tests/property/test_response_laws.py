@@ -8,10 +8,11 @@ from typing import Any
 
 import jsonschema
 import pyarrow as pa
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.outcome_columns import AcceptedAnswers, OutcomeColumns
 from bedrock_batch.records import ModelAnswer, RecordError
 from bedrock_batch.responses import BROKEN_STOP_REASONS, ResponseParser
 from bedrock_batch.schema import ResponseSchema, SchemaMismatch
@@ -105,6 +106,20 @@ FIXED = ResponseSchema(
         }
     }
 )
+
+
+@st.composite
+def schemas_with_texts(draw: st.DrawFn) -> tuple[dict[str, Any], str]:
+    """A schema, and an answer to it with some values that are almost or not at all right, or twice there."""
+    schema, answer = draw(schemas_with_answers())
+    near = st.sampled_from(["1", "1.0", 1.0, 1, True, "true", "yes", None, {}, [], [None], {"x": 1}])
+    names = st.sampled_from([*schema["properties"], "more"])
+    wrong = draw(st.dictionaries(names, near | JUNK, max_size=2))
+    text = json.dumps({**answer, **wrong})
+    again = json.dumps(draw(st.dictionaries(names, near, max_size=1)))
+    return schema, f"{text[:-1]}, {again[1:]}" if len(text) > 2 and len(again) > 2 and draw(st.booleans()) else text
+
+
 STOP_REASONS = st.sampled_from(["end_turn", "stop", "tool_use", None, "other"])
 
 
@@ -237,3 +252,40 @@ def test_an_error_is_stored_with_its_kind(message: str, kind: str, attempts: int
     (row,) = stored(FIXED, [outcome])
     assert (row["p_error"], row["_error_kind"], row["_attempts"]) == (message + "\\ud800", kind, attempts)
     assert row["p_parse_status"] == "error"
+
+
+def dumped_by_model(schema: ResponseSchema, text: str) -> dict[str, Any] | None:
+    try:
+        return schema.model_class.model_validate_json(text).model_dump(by_alias=True, exclude_unset=True)
+    except (ValueError, RecursionError):
+        return None
+
+
+@given(schemas_with_texts())
+def test_an_answer_is_accepted_as_its_model_reads_it(case: tuple[dict[str, Any], str]) -> None:
+    """The short way to the fields would let an invalid answer pass, or change a value, that the model class refuses."""
+    schema, text = ResponseSchema(case[0]), case[1]
+    accepted = schema.accept_text(text)
+    if accepted is None:
+        with pytest.raises(SchemaMismatch):
+            schema.validate_text(text)
+    else:
+        assert repr(accepted) == repr(dumped_by_model(schema, text))
+        assert schema.validate_text(text) == {name: accepted.get(name) for name in schema.fields}
+
+
+@given(schemas_with_answers(), st.integers(0, 3))
+def test_columns_made_from_accepted_answers_hold_what_outcomes_hold(
+    case: tuple[dict[str, Any], dict[str, Any]], count: int
+) -> None:
+    """A cell would depend on which way its answer came into the table."""
+    schema, text = ResponseSchema(case[0]), json.dumps(case[1])
+    accepted = schema.accept_text(text)
+    assume(accepted is not None)
+    columns, figures = OutcomeColumns(schema, "p_"), pa.array([5] * count, pa.int64())
+    reasons = pa.array(["end_turn"] * count, pa.string())
+    answers = AcceptedAnswers("m", [*range(count)], [accepted] * count, reasons, figures, figures)
+    usage = {"input_tokens": 5, "output_tokens": 5}
+    body = {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage}
+    outcome = ResponseParser(schema).parse(ModelAnswer(0, body, "m", "batch"))
+    assert columns.accepted_batch(answers).equals(columns.to_batch([outcome] * count))

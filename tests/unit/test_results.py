@@ -3,104 +3,141 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bedrock_batch.config import settings_from_mapping
+from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.model_input import build_model_input
-from bedrock_batch.records import ModelAnswer, RecordError, record_id
+from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.prices import PriceBook
+from bedrock_batch.records import record_id
+from bedrock_batch.responses import ResponseParser
 from bedrock_batch.results import UNANSWERED, JobResults, SentRecords, read_results
+from bedrock_batch.schema import ResponseSchema
+from bedrock_batch.spending import Spending
 from bedrock_batch.staging import prompt_check
 
 MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
 INPUT = build_model_input(settings_from_mapping({"primary_model_id": MODEL}), MODEL)
-PROMPTS = {number: f"prompt {number} \u2028 Grüße \ud800" for number in range(4)}
-SENT = SentRecords({number: prompt_check(text) for number, text in PROMPTS.items()}, MODEL, prefilled=True)
+# Arrow reads a block of the first lines as a whole, and gives one of the second back to be read line by line.
+ALL_PROMPTS = {
+    "plain": {number: f"prompt {number} \u2028 Grüße" for number in range(4)},
+    "with half of a surrogate pair": {number: f"prompt {number} \u2028 Grüße \ud800" for number in range(4)},
+}
+SCHEMA = ResponseSchema({"properties": {"a": {"type": "integer"}}})
 
 
-def line(number: int, output: Any = None, *, echo: Any = None, **more: Any) -> bytes:
-    entry = {"recordId": record_id(number), "modelInput": INPUT.body(PROMPTS[number]) if echo is None else echo, **more}
-    if output is not None:
-        entry["modelOutput"] = output
-    return json.dumps(entry).encode() + b"\n"
+@dataclass
+class Files:
+    """Result files of a job over four prompts."""
+
+    prompts: dict[int, str]
+    folder: Path
+
+    def line(self, number: int, fields: Any = None, *, echo: Any = None, **more: Any) -> bytes:
+        echoed = INPUT.body(self.prompts[number]) if echo is None else echo
+        entry = {"recordId": record_id(number), "modelInput": echoed, **more}
+        if fields is not None:
+            content = [{"type": "text", "text": json.dumps(fields)[1:]}]
+            usage = {"input_tokens": 7, "output_tokens": 3}
+            entry["modelOutput"] = {"content": content, "stop_reason": "end_turn", "usage": usage}
+        return json.dumps(entry).encode() + b"\n"
+
+    def read(self, *files: bytes, unanswered: str = "missing") -> JobResults:
+        paths = [self.folder / f"{index}.jsonl.out" for index in range(len(files))]
+        for path, data in zip(paths, files, strict=True):
+            path.write_bytes(data)
+        checks = {number: prompt_check(text) for number, text in self.prompts.items()}
+        answers = JobAnswers(PARSER, COLUMNS, Spending(PriceBook({})), self.folder / "answers", lambda _: False)
+        return read_results(paths, SentRecords(checks, MODEL, prefilled=True), answers, unanswered=unanswered)
 
 
-def read(tmp_path: Path, *files: bytes, unanswered: str = "missing") -> JobResults:
-    paths = [tmp_path / f"{index}.jsonl.out" for index in range(len(files))]
-    for path, data in zip(paths, files, strict=True):
-        path.write_bytes(data)
-    return read_results(paths, SENT, unanswered=unanswered)
+PARSER, COLUMNS = ResponseParser(SCHEMA), OutcomeColumns(SCHEMA, "")
+
+
+@pytest.fixture(params=ALL_PROMPTS)
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+    return Files(ALL_PROMPTS[request.param], tmp_path)
 
 
 def kinds(results: JobResults) -> dict[int, str]:
-    return {n: o.kind if isinstance(o, RecordError) else "answer" for n, o in sorted(results.outputs.items())}
+    errors = {number: error.kind for number, error in results.errors.items()}
+    assert not results.answered & set(errors)
+    return dict(sorted({**errors, **dict.fromkeys(results.answered, "answer")}.items()))
 
 
-def test_lines_of_several_files_in_any_order_are_joined_by_id(tmp_path: Path) -> None:
+def rows(results: JobResults) -> list[dict[str, Any]]:
+    """Return the rows as the output gets them."""
+    errors = {number: PARSER.parse(error) for number, error in results.errors.items()}
+    return [row for _, batch in results.answers.rows(0, 4, errors) for row in batch.to_pylist()]
+
+
+def test_lines_of_several_files_in_any_order_are_joined_by_id(files: Files) -> None:
     """Answers would stand in other rows."""
-    results = read(tmp_path, line(3, {"a": 3}) + line(0, {"a": 0}), line(2, {"a": 2}) + line(1, {"a": 1}))
-    assert {n: o.body["a"] for n, o in results.outputs.items() if isinstance(o, ModelAnswer)} == {
-        0: 0,
-        1: 1,
-        2: 2,
-        3: 3,
-    }
-    assert all(isinstance(o, ModelAnswer) and o.prefilled and o.source == "batch" for o in results.outputs.values())
+    first = files.line(3, {"a": 3}) + files.line(0, {"a": 0})
+    results = files.read(first, files.line(2, {"a": 2}) + files.line(1, {"a": 1}))
+    assert [row["a"] for row in rows(results)] == [0, 1, 2, 3]
+    shown = ("_source", "_model_id", "_repair", "_input_tokens", "_batch_output_tokens", "parse_status", "status")
+    same = {tuple(row[name] for name in shown) for row in rows(results)}
+    assert same == {("batch", MODEL, "none", 7, 3, "success", "success")}
     assert (results.counts.lines, results.counts.missing) == (4, 0)
 
 
 @pytest.mark.parametrize("kind", UNANSWERED)
-def test_records_without_a_line_tell_why(tmp_path: Path, kind: str) -> None:
+def test_records_without_a_line_tell_why(files: Files, kind: str) -> None:
     """A row would be without an answer and without a reason."""
-    results = read(tmp_path, line(1, {}), unanswered=kind)
+    results = files.read(files.line(1, {}), unanswered=kind)
     assert kinds(results) == {0: kind, 1: "answer", 2: kind, 3: kind}
     assert results.counts.missing == 3
 
 
-def test_a_job_without_files_leaves_every_record_to_be_asked(tmp_path: Path) -> None:
+def test_a_job_without_files_leaves_every_record_to_be_asked(files: Files) -> None:
     """A job that failed in validation would raise instead."""
-    assert kinds(read(tmp_path, unanswered="job_failed")) == dict.fromkeys(range(4), "job_failed")
+    assert kinds(files.read(unanswered="job_failed")) == dict.fromkeys(range(4), "job_failed")
 
 
-def test_the_first_answer_of_a_repeated_id_is_kept_and_wins_over_an_error(tmp_path: Path) -> None:
+def test_the_first_answer_of_a_repeated_id_is_kept_and_wins_over_an_error(files: Files) -> None:
     """A second line would change an answer, or an error would hide one that was paid for."""
     failed = {"errorCode": 500, "errorMessage": "no"}
-    data = line(0, {"a": 1}) + line(0, {"a": 2}) + line(1, error=failed) + line(1, {"a": 1}) + line(1, error=failed)
-    results = read(tmp_path, data + line(2, {}) + line(3, {}))
-    assert results.outputs[0] == ModelAnswer(0, {"a": 1}, MODEL, "batch", prefilled=True)
-    assert isinstance(results.outputs[1], ModelAnswer)
+    first = files.line(0, {"a": 1}) + files.line(0, {"a": 2})
+    second = files.line(1, error=failed) + files.line(1, {"a": 1}) + files.line(1, error=failed)
+    results = files.read(first + second + files.line(2, {}) + files.line(3, {}))
+    assert [row["a"] for row in rows(results)][:2] == [1, 1]
     assert results.counts.repeated == 3
 
 
-def test_ids_that_were_not_sent_are_counted_and_dropped(tmp_path: Path) -> None:
+def test_ids_that_were_not_sent_are_counted_and_dropped(files: Files) -> None:
     """A foreign result would become a row, or end the run."""
     foreign = b'{"recordId":"CALL0000001","modelOutput":{}}\n{"recordId":"R0000000099","modelOutput":{}}\n'
-    results = read(tmp_path, foreign + b"".join(line(n, {}) for n in range(4)))
-    assert sorted(results.outputs) == [0, 1, 2, 3]
+    results = files.read(foreign + b"".join(files.line(n, {}) for n in range(4)))
+    assert kinds(results) == dict.fromkeys(range(4), "answer")
     assert results.counts.unknown == 2
 
 
-def test_a_line_that_is_not_json_costs_the_record_whose_id_it_shows(tmp_path: Path) -> None:
+def test_a_line_that_is_not_json_costs_the_record_whose_id_it_shows(files: Files) -> None:
     """A torn line would leave its record `missing`, as if nothing had come."""
-    torn = line(2, {"a": "x" * 50})[:-40] + b"\n"
-    results = read(tmp_path, b"no json at all\n\n" + torn + line(0, {}) + line(1, {}) + line(3, {})[:-1])
+    torn = files.line(2, {"a": "x" * 50})[:-40] + b"\n"
+    results = files.read(b"no json at all\n\n" + torn + files.line(0, {}) + files.line(1, {}) + files.line(3, {})[:-1])
     assert kinds(results) == {0: "answer", 1: "answer", 2: "unreadable", 3: "answer"}
     assert results.counts.unreadable == 2
 
 
-def test_an_answer_under_another_records_id_is_not_taken(tmp_path: Path) -> None:
+def test_an_answer_under_another_records_id_is_not_taken(files: Files) -> None:
     """A row would get the answer to another row's text."""
-    swapped = line(0, {"a": 0}, echo=INPUT.body(PROMPTS[1])) + line(1, {"a": 1}, echo=INPUT.body(PROMPTS[0]))
-    results = read(tmp_path, swapped + line(2, {}) + line(3, {}))
+    bodies = [INPUT.body(files.prompts[number]) for number in (1, 0)]
+    swapped = files.line(0, {"a": 0}, echo=bodies[0]) + files.line(1, {"a": 1}, echo=bodies[1])
+    results = files.read(swapped + files.line(2, {}) + files.line(3, {}))
     assert kinds(results) == {0: "mismatched", 1: "mismatched", 2: "answer", 3: "answer"}
 
 
 @pytest.mark.parametrize("echo", [{}, {"messages": []}, {"messages": [{"content": [{"image": 1}]}]}], ids=str)
-def test_an_echo_without_a_prompt_is_counted_and_its_answer_kept(tmp_path: Path, echo: Any) -> None:
+def test_an_echo_without_a_prompt_is_counted_and_its_answer_kept(files: Files, echo: Any) -> None:
     """A change of AWS's echo would buy every answer of a run a second time."""
-    results = read(tmp_path, b"".join(line(n, {}, echo=echo) for n in range(4)))
+    results = files.read(b"".join(files.line(n, {}, echo=echo) for n in range(4)))
     assert kinds(results) == dict.fromkeys(range(4), "answer")
     assert results.counts.unverified == 4
 
@@ -123,16 +160,15 @@ def test_an_echo_without_a_prompt_is_counted_and_its_answer_kept(tmp_path: Path,
     ids=str,
 )
 def test_an_error_says_whether_asking_again_can_help(
-    tmp_path: Path, error: dict[str, Any], kind: str, retryable: bool
+    files: Files, error: dict[str, Any], kind: str, retryable: bool
 ) -> None:
     """The same refusal would be paid for again, or a busy moment taken for a refusal."""
-    results = read(tmp_path, line(0, error=error))
-    output = results.outputs[0]
-    assert isinstance(output, RecordError)
-    assert (output.kind, output.retryable) == (kind, retryable)
-    assert output.message
+    results = files.read(files.line(0, error=error))
+    failure = results.errors[0]
+    assert (failure.kind, failure.retryable) == (kind, retryable)
+    assert failure.message
 
 
-def test_a_line_with_neither_answer_nor_error_is_an_error(tmp_path: Path) -> None:
+def test_a_line_with_neither_answer_nor_error_is_an_error(files: Files) -> None:
     """An empty result would be taken for an answer."""
-    assert kinds(read(tmp_path, line(0)))[0] == "batch_error_unknown"
+    assert kinds(files.read(files.line(0)))[0] == "batch_error_unknown"

@@ -1,0 +1,110 @@
+"""The parsed answers of a job: taken in the order of its result files, handed out in the order of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bedrock_batch.outcome_columns import AcceptedAnswers, OutcomeColumns
+from bedrock_batch.records import ModelAnswer, Outcome
+from bedrock_batch.responses import ResponseParser
+from bedrock_batch.segments import SegmentStore, gather
+from bedrock_batch.spending import Spending
+
+# So much is held in memory until it goes to disk.
+ANSWERS_AT_ONCE = 8192
+CHARACTERS_AT_ONCE = 32 << 20
+ROWS_AT_ONCE = 4096
+
+
+class JobAnswers:
+    """Parses each answer of a job once, counts it as spent, and keeps its columns on disk.
+
+    `opened` holds the outcomes that `is_open` says yes to, by row number: they may still be replaced, and are not on
+    disk.
+    """
+
+    def __init__(
+        self,
+        parser: ResponseParser,
+        columns: OutcomeColumns,
+        spending: Spending,
+        folder: Path,
+        is_open: Callable[[Outcome], bool],
+    ) -> None:
+        self.opened: dict[int, Outcome] = {}
+        self._parser = parser
+        self._columns = columns
+        self._spending = spending
+        self._is_open = is_open
+        folder.mkdir()
+        self._store = SegmentStore(folder, columns.arrow_schema)
+        self._stored: list[int] = []
+        self._pending: dict[int, Outcome] = {}
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._stored) + len(self._pending) + len(self.opened)
+
+    def add(self, answer: ModelAnswer) -> None:
+        """Take the answer to a row."""
+        outcome = self._parser.parse(answer)
+        self._spending.add(outcome)
+        if self._is_open(outcome):
+            self.opened[answer.number] = outcome
+            return
+        self._pending[answer.number] = outcome
+        self._characters += len(outcome.raw_response or "")
+        if len(self._pending) >= ANSWERS_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE:
+            self.flush()
+
+    def accept(self, text: memoryview, prefilled: bool) -> dict[str, Any] | None:
+        """Return the fields of the text of a complete answer if it is valid as it stands, for `add_accepted`."""
+        try:
+            return self._parser.accept_text(str(text, "utf-8"), prefilled)
+        except UnicodeDecodeError:
+            return None
+
+    def add_accepted(self, answers: AcceptedAnswers) -> None:
+        """Take answers whose fields were accepted."""
+        counts = answers.input_tokens.to_pylist(), answers.output_tokens.to_pylist()
+        self._spending.add_answers("batch", answers.model_id, *counts)
+        self._write(answers.numbers, self._columns.accepted_batch(answers))
+
+    def flush(self) -> None:
+        """Write to disk what is still in memory."""
+        pending, self._pending, self._characters = self._pending, {}, 0
+        self._write([*pending], self._columns.to_batch([*pending.values()]))
+
+    def _write(self, numbers: list[int], batch: pa.RecordBatch) -> None:
+        if numbers:
+            self._store.write(len(self._stored), batch)
+            self._stored += numbers
+
+    def extend(self, other: JobAnswers) -> None:
+        """Take over all that another has."""
+        other.flush()
+        position = 0
+        for batch in other._store.batches():
+            self._write(other._stored[position : position + batch.num_rows], batch)
+            position += batch.num_rows
+        self.opened.update(other.opened)
+
+    def rows(self, start: int, stop: int, outcomes: Mapping[int, Outcome]) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the columns of all rows from `start` to `stop` in order, some thousand at a time, with their first row.
+
+        `outcomes` are those of the rows that are not on disk. ValueError unless the two make up every row once.
+        """
+        self.flush()
+        numbers = np.array([*self._stored, *outcomes], dtype=np.int64)
+        order = np.argsort(numbers, kind="stable")
+        if not np.array_equal(numbers[order], np.arange(start, stop)):
+            raise ValueError(f"rows {start} to {stop} do not have one answer each")
+        batches = [*self._store.batches(), *([self._columns.to_batch([*outcomes.values()])] if outcomes else [])]
+        for position in range(0, stop - start, ROWS_AT_ONCE):
+            wanted = order[position : position + ROWS_AT_ONCE]
+            yield start + position, gather(batches, wanted, self._columns.arrow_schema)

@@ -1,0 +1,190 @@
+"""Result files in blocks of lines; Arrow finds the plain answers in a block, in a thread and without the interpreter.
+
+Nearly every line of a job over an Anthropic model has one form: our record id, our input, a message of one text. To
+make a tree of Python objects of each is half of the work. All other lines are read one by one, as `results` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from bedrock_batch.outcome_columns import AcceptedAnswers
+from bedrock_batch.records import RECORD_ID_WIDTH
+from bedrock_batch.responses import COMPLETE_STOP_REASONS
+
+BLOCK_BYTES = 4 << 20
+NO_ROW = -1
+# Beyond it a count of tokens is looked at one by one, whether it can be stored.
+_COUNT_LIMIT = 2**40
+
+_MESSAGE = pa.struct([("content", pa.string())])
+_BLOCK_MESSAGE = pa.struct([("content", pa.list_(pa.struct([("text", pa.string())])))])
+_CACHE_NAMES = ("cache_read_input_tokens", "cache_creation_input_tokens")
+_USAGE = pa.struct([(name, pa.int64()) for name in ("input_tokens", "output_tokens", *_CACHE_NAMES)])
+_OUTPUT = pa.struct(
+    [
+        ("content", pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))),
+        ("stop_reason", pa.string()),
+        ("usage", _USAGE),
+    ]
+)
+_NEWLINE, _OPENING, _CLOSING = b"\n{}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainLines:
+    """What Arrow read in a block, by line: the row's number, NO_ROW where it is not plain, and what stands in it."""
+
+    numbers: list[int]
+    prompts: list[memoryview]
+    texts: list[memoryview]
+    stop_reasons: pa.Array
+    input_tokens: pa.Array
+    output_tokens: pa.Array
+
+    def __iter__(self) -> Iterator[tuple[int, memoryview, memoryview]]:
+        """Yield number, prompt and text of each line."""
+        return zip(self.numbers, self.prompts, self.texts, strict=True)
+
+    def accepted(self, rows: list[int], fields: list[dict[str, Any]], model_id: str) -> AcceptedAnswers:
+        """Return the answers of some lines, whose fields are given."""
+        numbers = [self.numbers[row] for row in rows]
+        figures = self.stop_reasons, self.input_tokens, self.output_tokens
+        return AcceptedAnswers(model_id, numbers, fields, *(each.take(pa.array(rows, pa.int64())) for each in figures))
+
+
+@dataclass(frozen=True, slots=True)
+class ResultBlock:
+    """Some whole lines of a result file, and what is plain in them; None where the lines must be read one by one."""
+
+    data: bytes
+    plain: PlainLines | None
+
+    def lines(self) -> list[bytes]:
+        """Return the lines; binary files end them at \\n only: U+2028 and its like stand inside JSON strings."""
+        return self.data.split(b"\n")
+
+
+def read_blocks(paths: Iterable[Path]) -> Iterator[ResultBlock]:
+    """Yield the blocks of result files, the next being read in a thread while one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="results") as pool:
+        blocks = _raw_blocks(paths)
+        following = pool.submit(_next_block, blocks)
+        while (block := following.result()) is not None:
+            following = pool.submit(_next_block, blocks)
+            yield block
+
+
+def _next_block(blocks: Iterator[bytes]) -> ResultBlock | None:
+    data = next(blocks, None)
+    return None if data is None else ResultBlock(data, find_plain_lines(data))
+
+
+def _raw_blocks(paths: Iterable[Path]) -> Iterator[bytes]:
+    for path in paths:
+        with path.open("rb") as file:
+            while data := file.read(BLOCK_BYTES):
+                yield data if data.endswith(b"\n") else data + file.readline()
+
+
+def find_plain_lines(data: bytes) -> PlainLines | None:
+    """Return the plain lines of a block, or None where it holds what Arrow does not read line by line."""
+    count = _count_objects(data)
+    if count is None:
+        return None
+    schema = pa.schema([("recordId", pa.string()), ("modelInput", _input_type(data)), ("modelOutput", _OUTPUT)])
+    try:
+        table = pj.read_json(
+            pa.BufferReader(data),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+    except pa.ArrowException:  # a line is no JSON, or of another form
+        return None
+    if table.num_rows != count:
+        return None
+    return _plain_lines(table.combine_chunks().to_batches()[0])
+
+
+def _count_objects(data: bytes) -> int | None:
+    """Return the number of lines where each begins and ends an object, else None.
+
+    Arrow looks for one object after the other, wherever lines end: only where no object can go over the end of a line,
+    and there are as many objects as lines, is each line one.
+    """
+    characters = np.frombuffer(data, dtype=np.uint8, count=len(data) - data.endswith(b"\n"))
+    ends = np.flatnonzero(characters == _NEWLINE)
+    if len(characters) == 0 or characters[0] != _OPENING or characters[-1] != _CLOSING:
+        return None
+    is_whole = np.all(characters[ends - 1] == _CLOSING) and np.all(characters[ends + 1] == _OPENING)
+    return len(ends) + 1 if is_whole else None
+
+
+def _input_type(data: bytes) -> pa.DataType:
+    """Return the type of the echoed input: a prompt is the content of a message, or the text of its first block.
+
+    The first line decides, all of a job are alike.
+    """
+    start = data.find(b'"messages"', 0, data.find(b"\n"))
+    opening = data[data.find(b'"content"', start) + len(b'"content"') :][:8].lstrip(b" :")[:1]
+    return pa.struct([("messages", pa.list_(_BLOCK_MESSAGE if opening == b"[" else _MESSAGE))])
+
+
+def _plain_lines(batch: pa.RecordBatch) -> PlainLines:
+    prompts = _first(pc.struct_field(batch["modelInput"], "messages"), "content")
+    if pa.types.is_list(prompts.type):
+        prompts = _first(prompts, "text")
+    content, stop_reasons, usage = (pc.struct_field(batch["modelOutput"], field.name) for field in _OUTPUT)
+    texts, kinds = _first(content, "text"), _first(content, "type")
+    read, written = pc.struct_field(usage, "input_tokens"), pc.struct_field(usage, "output_tokens")
+    cached = [pc.fill_null(pc.struct_field(usage, name), 0) for name in _CACHE_NAMES]
+    ids = batch["recordId"]
+    is_plain = _all(
+        pc.match_substring_regex(ids, rf"^R[0-9]{{{RECORD_ID_WIDTH}}}$"),
+        pc.is_valid(prompts),
+        pc.equal(pc.list_value_length(content), 1),
+        pc.equal(kinds, "text"),
+        pc.is_valid(texts),
+        pc.is_in(stop_reasons, pa.array(sorted(COMPLETE_STOP_REASONS))),
+        *map(_is_storable, (read, written, *cached)),
+    )
+    numbers = pc.fill_null(pc.cast(pc.utf8_slice_codeunits(pc.if_else(is_plain, ids, None), 1), pa.int64()), NO_ROW)
+    total = pc.add(read, pc.add(*cached))
+    return PlainLines(numbers.to_pylist(), _views(prompts), _views(texts), stop_reasons, total, written)
+
+
+def _first(lists: pa.Array, name: str) -> pa.Array:
+    """Return a member of the first item of each list; null where there is none."""
+    filled = pc.greater(pc.list_value_length(lists), 0)
+    positions = pc.if_else(filled, lists.offsets.slice(0, len(lists)), None)
+    return lists.values.field(name).take(positions)
+
+
+def _is_storable(counts: pa.Array) -> pa.Array:
+    return pc.and_(pc.greater_equal(counts, 0), pc.less(counts, _COUNT_LIMIT))
+
+
+def _all(*conditions: pa.Array) -> pa.Array:
+    result = conditions[0]
+    for condition in conditions[1:]:
+        result = pc.and_(result, condition)
+    return pc.fill_null(result, False)
+
+
+def _views(texts: pa.Array) -> list[memoryview]:
+    """Return the bytes of each text, without copying them; nothing for a null."""
+    offsets: npt.NDArray[Any] = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset :][: len(texts) + 1]
+    bounds, data = offsets.tolist(), texts.buffers()[2]
+    view = memoryview(data if data is not None else b"")
+    return [view[start:stop] for start, stop in pairwise(bounds)]
