@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -77,30 +75,6 @@ def write_exit_message(opt_ml: str | Path, text: str) -> None:
     with contextlib.suppress(OSError):
         if folder.is_dir():
             (folder / "message").write_bytes(cut_utf8(text, EXIT_MESSAGE_BYTES))
-
-
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """A moment of a clock in seconds after which there is no time left; infinity is no deadline."""
-
-    at: float = math.inf
-
-    @classmethod
-    def after(cls, seconds: float | None, now: float) -> Deadline:
-        """Return the deadline that many seconds from now, or none."""
-        return cls() if seconds is None else cls(now + seconds)
-
-    def earlier(self, other: Deadline) -> Deadline:
-        """Return the sooner of two deadlines."""
-        return min(self, other, key=lambda deadline: deadline.at)
-
-    def before(self, seconds: float) -> Deadline:
-        """Return the deadline that leaves so many seconds until this one."""
-        return Deadline(self.at - seconds)
-
-    def remaining(self, now: float) -> float:
-        """Return the seconds that are left, at least 0."""
-        return max(0.0, self.at - now)
 
 
 def read_max_runtime(opt_ml: str | Path) -> float | None:

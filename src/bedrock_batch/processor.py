@@ -29,12 +29,11 @@ from bedrock_batch.model_input import ModelInput, effective_model_id
 from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.output_blocks import BlockWriter, OutputBlock
 from bedrock_batch.realtime import RealTimeModel
+from bedrock_batch.record_steps import RecordSteps
 from bedrock_batch.records import (
-    ModelAnswer,
     ModelInvocationOutput,
     ModelInvocationRecord,
     Outcome,
-    RecordError,
     Source,
 )
 from bedrock_batch.references import resolve_texts
@@ -49,13 +48,12 @@ from bedrock_batch.text import nearest
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic import BaseModel
 
 # The hidden folder that keeps ledgers where there is no S3 path.
 STATE_FOLDER = ".bedrock-batch"
 
 
-class BedrockProcessor:
+class BedrockProcessor(RecordSteps):
     """Asks a model for every row in real time.
 
     `config` is a mapping with the keys of `config.Settings` or the settings themselves; `context` is what the run is
@@ -111,11 +109,6 @@ class BedrockProcessor:
             "notes": list(asked.notes),
             "refusals": list(self.ladder.refusals),
         }
-
-    @property
-    def response_model_class(self) -> type[BaseModel] | None:
-        """The Pydantic model made from the validation schema."""
-        return self.schema.model_class if self.schema else None
 
     def invoke_record(self, record: ModelInvocationRecord) -> ModelInvocationOutput:
         """Return the answer of the model to one record, or the reason why there is none."""
@@ -292,20 +285,6 @@ class BedrockProcessor:
                 f"; did you mean {guess!r}?" if guess else "",
             )
 
-    def process_single_case(self, row_data: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of the answer to one row, with its status, as the specification names them."""
-        outcome = self.parser.parse(self.invoke_record(ModelInvocationRecord(0, self.template.render(row_data))))
-        prefix = self.settings.output_column_prefix
-        return {
-            **outcome.fields,
-            "processing_status": outcome.status,
-            "error_message": outcome.error,
-            f"{prefix}status": outcome.status,
-            f"{prefix}error": outcome.error,
-            "validation_passed": outcome.validation_passed,
-            "parse_status": outcome.parse_status,
-        }
-
     def public_columns(self, answers: pa.Table) -> pa.Table:
         """Return the columns that the output files hold, under their names there."""
         return self.columns.public(answers, metadata=self.settings.output_metadata)
@@ -327,31 +306,6 @@ class BedrockProcessor:
         changed = copy(self)
         changed.settings = replace(self.settings, **changes)
         return changed
-
-    def _format_prompt(self, row_data: Mapping[str, Any]) -> str:
-        return self.template.render(row_data)
-
-    def _invoke_bedrock(self, prompt: str) -> dict[str, Any]:
-        output = self.invoke_record(ModelInvocationRecord(0, prompt))
-        if isinstance(output, RecordError):
-            raise RunError(f"Bedrock API error: {output.message}")
-        return output.body
-
-    def _parse_response_with_pydantic(self, response: dict[str, Any]) -> dict[str, Any]:
-        answer = ModelAnswer(0, response, self.effective_model_id, "realtime", prefilled=self.model_input.prefilled)
-        outcome = self.parser.parse(answer)
-        status = {"parse_status": outcome.parse_status, "validation_passed": outcome.validation_passed}
-        return {**outcome.fields, **status, "validation_error": outcome.validation_error}
-
-    def _create_response_model_from_schema(self) -> type[BaseModel] | None:
-        return self.response_model_class
-
-
-def join_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
-    """Return `rows` with the columns of `answers` behind their own."""
-    fields = [*rows.schema, *answers.schema]
-    schema = pa.schema(fields, metadata=rows.schema.metadata)
-    return pa.Table.from_arrays([*rows.columns, *answers.columns], schema=schema)
 
 
 def _remember(

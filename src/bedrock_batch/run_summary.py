@@ -88,8 +88,8 @@ def _max_tokens(processor: BedrockBatchProcessor, run: Figures) -> dict[str, Any
     """Return what the limit of tokens costs in real time, with advice where it is far above what answers use."""
     use = TokenUse(
         run.realtime_answers,
-        run.tokens["realtime input_tokens"],
-        run.tokens["realtime output_tokens"],
+        run.tokens["realtime_input_tokens"],
+        run.tokens["realtime_output_tokens"],
         run.longest_answer,
         processor.ladder.capabilities.burndown,
     )

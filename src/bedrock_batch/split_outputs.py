@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bedrock_batch.distributions import Distributions, field_specs
-from bedrock_batch.processor import BedrockProcessor, join_columns
+from bedrock_batch.processor import BedrockProcessor
 from bedrock_batch.samples import SampleRow, SampleTaker
 from bedrock_batch.segments import SegmentCursor, SegmentStore
 from bedrock_batch.splits import Split, SplitRows, unite_by_format
@@ -99,7 +99,7 @@ def _write_split(
 def _open_writer(split: Split, kind: FileFormat, schema: pa.Schema, processor: BedrockProcessor) -> TableWriter:
     answers = processor.public_columns(processor.columns.arrow_schema.empty_table())
     path = split.output_folder / f"{split.stem}.{kind}"
-    return TableWriter(path, kind, join_columns(schema.empty_table(), answers).schema)
+    return TableWriter(path, kind, _join_columns(schema.empty_table(), answers).schema)
 
 
 TakeAnswers = Callable[[pa.RecordBatch], pa.Table]
@@ -136,7 +136,7 @@ def _write_file(
     for batch in file.batches():
         answers = take(batch)
         figures.add(answers, prefix, file.path.name, first_row + figures.total)
-        rows = join_columns(_align(batch, schema), processor.public_columns(answers))
+        rows = _join_columns(_align(batch, schema), processor.public_columns(answers))
         if processor.settings.skip_error_records:
             rows = rows.filter(pc.equal(answers[f"{prefix}status"], "success"))
         for part in rows.combine_chunks().to_batches():
@@ -154,3 +154,10 @@ def _align(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
         for name, kind in zip(schema.names, schema.types, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _join_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
+    """Return `rows` with the columns of `answers` behind their own."""
+    fields = [*rows.schema, *answers.schema]
+    schema = pa.schema(fields, metadata=rows.schema.metadata)
+    return pa.Table.from_arrays([*rows.columns, *answers.columns], schema=schema)

@@ -121,7 +121,7 @@ class Figures:
             realtime = pc.subtract(whole, batch)
             for source, part in (("batch", batch), ("realtime", realtime)):
                 if total := pc.sum(part).as_py():
-                    self.tokens[f"{source} {name}"] += total
+                    self.tokens[f"{source}_{name}"] += total
             by_cause = pa.table({"cause": causes, "tokens": realtime.filter(salvaged)}).group_by("cause")
             for row in by_cause.aggregate([("tokens", "sum")]).to_pylist():
                 self.salvage_tokens[f"{row['cause']} {name}"] += row["tokens_sum"]

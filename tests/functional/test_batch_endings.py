@@ -132,5 +132,5 @@ def test_manifest_totals_stand_in_the_summary(make_world):
     run = make_world().answer()
     manifests = [entry["manifest"] for entry in run.jobs]
     assert sum(each["success_record_count"] for each in manifests) == 60
-    assert sum(each["output_token_count"] for each in manifests) == run.summary["tokens"]["batch output_tokens"]
-    assert sum(each["input_token_count"] for each in manifests) == run.summary["tokens"]["batch input_tokens"]
+    assert sum(each["output_token_count"] for each in manifests) == run.summary["tokens"]["batch_output_tokens"]
+    assert sum(each["input_token_count"] for each in manifests) == run.summary["tokens"]["batch_input_tokens"]

@@ -110,8 +110,8 @@ def _check_summary(run, jobs, refused, missing):
     charged = [fate for job in jobs for fate in job.fates.values() if fate.charged]
     assert summary["sources"]["batch"] == len(charged) + len(refused)
     assert summary["sources"]["realtime"] == len(world.realtime_ids) == sum(world.local.realtime_answers.values())
-    assert summary["tokens"]["batch input_tokens"] == sum(fate.input_tokens for fate in charged)
-    assert summary["tokens"]["batch output_tokens"] == sum(fate.output_tokens for fate in charged)
+    assert summary["tokens"]["batch_input_tokens"] == sum(fate.input_tokens for fate in charged)
+    assert summary["tokens"]["batch_output_tokens"] == sum(fate.output_tokens for fate in charged)
     per_split = {split["split_name"]: split["total_records"] for split in summary["splits_processed"]}
     assert per_split == {"train": 6800, "val": 2300, "test": 2900}
     files = [file for split in summary["splits_processed"] for file in split["files"]]

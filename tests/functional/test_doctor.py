@@ -328,7 +328,7 @@ def test_the_text_has_a_line_for_each_finding() -> None:
     assert lines[0] == "ok           a   fine"
     assert lines[1] == "problem      bb  bad"
     assert lines[2].strip() == 'fix: {"Effect": "Allow"}'
-    assert lines[-1] == "1 ok, 1 problems, 0 not checked"
+    assert lines[-1] == "1 ok, 1 with a problem, 0 not checked"
     assert replace(findings[0], fix="x").fix == "x"
 
 

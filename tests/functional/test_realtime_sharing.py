@@ -62,7 +62,7 @@ def test_equal_prompts_are_paid_once_and_answered_alike(make_world: MakeWorld, m
     assert column(shared, "attempts").count("0") == 60 - distinct
     tokens = [int(row["llm_input_tokens"]) for row in shared.all_rows]
     assert sum(tokens) == sum(
-        shared.summary["tokens"].get(f"{source} input_tokens", 0) for source in ("batch", "realtime")
+        shared.summary["tokens"].get(f"{source}_input_tokens", 0) for source in ("batch", "realtime")
     )
     assert sum(tokens) == sum(int(row["llm_input_tokens"]) for row in each.all_rows[:distinct])
     assert len(shared.jobs) == (2 if mode == "batch" else 0)
@@ -93,12 +93,12 @@ def test_tokens_of_repeated_questions_are_counted_where_they_were_used(make_worl
     tokens = run.summary["tokens"]
     for name in ("input_tokens", "output_tokens"):
         total = sum(int(row[f"llm_{name}"]) for row in run.all_rows)
-        assert tokens.get(f"batch {name}", 0) + tokens[f"realtime {name}"] == total
-        assert tokens.get(f"batch {name}", 0) * 3 == (total if mode == "batch" else 0)
+        assert tokens.get(f"batch_{name}", 0) + tokens[f"realtime_{name}"] == total
+        assert tokens.get(f"batch_{name}", 0) * 3 == (total if mode == "batch" else 0)
     salvage = run.summary["batch_job_info"]["salvaged"]["validation"]
     assert salvage["records"] == 60
     if mode == "batch":
-        assert salvage["input_tokens"] == tokens["realtime input_tokens"]
+        assert salvage["input_tokens"] == tokens["realtime_input_tokens"]
 
 
 @MODES

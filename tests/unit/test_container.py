@@ -10,7 +10,6 @@ import pytest
 
 from bedrock_batch.container import (
     CONTAINER_PATHS,
-    Deadline,
     check_inside,
     container_paths,
     is_sharded,
@@ -153,12 +152,3 @@ def test_sharded_inputs_are_told_from_replicated_ones(tmp_path: Path, inputs: An
     assert is_sharded(tmp_path) is False
     write_config(tmp_path, "processingjobconfig.json", {"ProcessingInputs": inputs})
     assert is_sharded(tmp_path) is expected
-
-
-def test_the_earlier_deadline_counts_and_none_never_passes() -> None:
-    """A step that waits for the later of two deadlines is killed before it can write what it has."""
-    job, run = Deadline.after(3600, now=100.0), Deadline.after(None, now=100.0)
-    assert job.earlier(run) == run.earlier(job) == job
-    assert run.remaining(1e12) == float("inf")
-    assert job.before(600).remaining(now=100.0) == 3000.0
-    assert job.remaining(now=1e9) == 0.0

@@ -51,10 +51,10 @@ def test_tokens_are_summed_by_mode_and_by_the_cause_that_sent_a_record_to_real_t
     """Nobody could see what the fall back cost."""
     figures = count(answered(), answered(source="realtime", salvaged_from="expired"), failed("x"))
     assert figures.as_dict()["tokens"] == {
-        "batch input_tokens": 10,
-        "batch output_tokens": 2,
-        "realtime input_tokens": 10,
-        "realtime output_tokens": 2,
+        "batch_input_tokens": 10,
+        "batch_output_tokens": 2,
+        "realtime_input_tokens": 10,
+        "realtime_output_tokens": 2,
     }
     assert figures.salvage() == {"expired": {"records": 1, "input_tokens": 10, "output_tokens": 2}}
 
@@ -67,10 +67,10 @@ def test_an_answer_that_was_asked_for_again_is_counted_in_both_modes() -> None:
     )  # fmt: skip # the values of one row
     figures = count(both, answered())
     assert figures.as_dict()["tokens"] == {
-        "batch input_tokens": 20,
-        "batch output_tokens": 4,
-        "realtime input_tokens": 15,
-        "realtime output_tokens": 5,
+        "batch_input_tokens": 20,
+        "batch_output_tokens": 4,
+        "realtime_input_tokens": 15,
+        "realtime_output_tokens": 5,
     }
     assert figures.salvage() == {"validation": {"records": 1, "input_tokens": 15, "output_tokens": 5}}
     shared = count(answered(source="realtime", attempts=0, input_tokens=0, output_tokens=0))

@@ -70,5 +70,5 @@ def render_findings(findings: Sequence[Finding]) -> str:
             )
             lines += [f"{'':{width + 15}}{'fix: ' if not i else '     '}{line}" for i, line in enumerate(wrapped)]
     counts = Counter(finding.status for finding in findings)
-    lines.append(f"\n{counts['ok']} ok, {counts['problem']} problems, {counts['not checked']} not checked")
+    lines.append(f"\n{counts['ok']} ok, {counts['problem']} with a problem, {counts['not checked']} not checked")
     return "\n".join(lines)
