@@ -16,8 +16,9 @@ from bedrock_batch.segments import SegmentStore, gather
 from bedrock_batch.spending import Spending
 
 # So much is held in memory until it goes to disk.
-ANSWERS_AT_ONCE = 8192
+ANSWERS_AT_ONCE = 4096
 CHARACTERS_AT_ONCE = 32 << 20
+TOKEN_CHARACTERS = 4
 ROWS_AT_ONCE = 4096
 
 
@@ -58,7 +59,7 @@ class JobAnswers:
             self.opened[answer.number] = outcome
             return
         self._pending[answer.number] = outcome
-        self._characters += len(outcome.raw_response or "")
+        self._characters += len(outcome.raw_response or "") or TOKEN_CHARACTERS * (outcome.output_tokens or 0)
         if len(self._pending) >= ANSWERS_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE:
             self.flush()
 

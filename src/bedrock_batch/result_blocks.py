@@ -186,5 +186,5 @@ def _views(texts: pa.Array) -> list[memoryview]:
     """Return the bytes of each text, without copying them; nothing for a null."""
     offsets: npt.NDArray[Any] = np.frombuffer(texts.buffers()[1], dtype=np.int32)[texts.offset :][: len(texts) + 1]
     bounds, data = offsets.tolist(), texts.buffers()[2]
-    view = memoryview(data if data is not None else b"")
+    view = memoryview(data if data is not None else b"").cast("B")
     return [view[start:stop] for start, stop in pairwise(bounds)]
