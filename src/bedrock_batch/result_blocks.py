@@ -1,7 +1,8 @@
 """Result files in blocks of lines; Arrow finds the plain answers in a block, in a thread and without the interpreter.
 
-Nearly every line of a job over an Anthropic model has one form: our record id, our input, a message of one text. To
-make a tree of Python objects of each is half of the work. All other lines are read one by one, as `results` says.
+Nearly every line of a job has one form: our record id, our input, a message of one text, as Anthropic's models or as
+Converse write it. To make a tree of Python objects of each is half of the work. All other lines are read one by one, as
+`results` says.
 """
 
 from __future__ import annotations
@@ -18,27 +19,58 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
+from pydantic_core import from_json
 
 from bedrock_batch.outcome_columns import AcceptedAnswers
 from bedrock_batch.records import RECORD_ID_WIDTH
 from bedrock_batch.responses import COMPLETE_STOP_REASONS
 
 BLOCK_BYTES = 4 << 20
+LINES_LOOKED_AT = 20
 NO_ROW = -1
 # Beyond it a count of tokens is looked at one by one, whether it can be stored.
 _COUNT_LIMIT = 2**40
 
-_MESSAGE = pa.struct([("content", pa.string())])
-_BLOCK_MESSAGE = pa.struct([("content", pa.list_(pa.struct([("text", pa.string())])))])
-_CACHE_NAMES = ("cache_read_input_tokens", "cache_creation_input_tokens")
-_USAGE = pa.struct([(name, pa.int64()) for name in ("input_tokens", "output_tokens", *_CACHE_NAMES)])
-_OUTPUT = pa.struct(
-    [
-        ("content", pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))),
-        ("stop_reason", pa.string()),
-        ("usage", _USAGE),
-    ]
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Where a body holds what it says: the path to its blocks, its stop reason, its counts in `usage`."""
+
+    content: tuple[str, ...]
+    stop_reason: str
+    counts: tuple[str, str, str, str]
+    """Of input and output, and of the input that a prompt cache supplied and stored."""
+
+    def arrow_type(self) -> pa.DataType:
+        block = pa.struct(
+            [("type", pa.string()), ("text", pa.string()), ("toolUse", pa.struct([("name", pa.string())]))]
+        )
+        kind: pa.DataType = pa.list_(block)
+        for name in reversed(self.content[1:]):
+            kind = pa.struct([(name, kind)])
+        usage = pa.struct([(name, pa.int64()) for name in self.counts])
+        return pa.struct([(self.content[0], kind), (self.stop_reason, pa.string()), ("usage", usage)])
+
+
+_MESSAGES = _Form(
+    ("content",),
+    "stop_reason",
+    ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
 )
+_CONVERSE = _Form(
+    ("output", "message", "content"),
+    "stopReason",
+    ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"),
+)
+
+
+def _messages_type(content: pa.DataType) -> pa.DataType:
+    return pa.struct([("messages", pa.list_(pa.struct([("content", content)])))])
+
+
+# A prompt is the content of a message or the text of its first block.
+_PROMPT = _messages_type(pa.string())
+_PROMPT_BLOCK = _messages_type(pa.list_(pa.struct([("text", pa.string())])))
 _NEWLINE, _OPENING, _CLOSING = b"\n{}"
 
 
@@ -100,21 +132,20 @@ def _raw_blocks(paths: Iterable[Path]) -> Iterator[bytes]:
 
 def find_plain_lines(data: bytes) -> PlainLines | None:
     """Return the plain lines of a block, or None where it holds what Arrow does not read line by line."""
-    count = _count_objects(data)
-    if count is None:
+    count, form = _count_objects(data), _find_form(data)
+    if count is None or form is None:
         return None
-    schema = pa.schema([("recordId", pa.string()), ("modelInput", _input_type(data)), ("modelOutput", _OUTPUT)])
+    input_type, output_form = form
+    fields = [("recordId", pa.string()), ("modelInput", input_type), ("modelOutput", output_form.arrow_type())]
     try:
         table = pj.read_json(
             pa.BufferReader(data),
             read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
-            parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+            parse_options=pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore"),
         )
     except pa.ArrowException:  # a line is no JSON, or of another form
         return None
-    if table.num_rows != count:
-        return None
-    return _plain_lines(table.combine_chunks().to_batches()[0])
+    return _plain_lines(table.combine_chunks().to_batches()[0], output_form) if table.num_rows == count else None
 
 
 def _count_objects(data: bytes) -> int | None:
@@ -131,30 +162,37 @@ def _count_objects(data: bytes) -> int | None:
     return len(ends) + 1 if is_whole else None
 
 
-def _input_type(data: bytes) -> pa.DataType:
-    """Return the type of the echoed input: a prompt is the content of a message, or the text of its first block.
+def _find_form(data: bytes) -> tuple[pa.DataType, _Form] | None:
+    """Return the form of the echoed input and that of the answers, or None for another form than the known.
 
-    The first line decides, all of a job are alike.
+    One of the first lines decides, all of a job are alike.
     """
-    start = data.find(b'"messages"', 0, data.find(b"\n"))
-    opening = data[data.find(b'"content"', start) + len(b'"content"') :][:8].lstrip(b" :")[:1]
-    return pa.struct([("messages", pa.list_(_BLOCK_MESSAGE if opening == b"[" else _MESSAGE))])
+    for line in data.split(b"\n", LINES_LOOKED_AT)[:LINES_LOOKED_AT]:
+        try:
+            entry = from_json(line)
+            prompt, body = entry["modelInput"]["messages"][0]["content"], entry["modelOutput"]
+        except (ValueError, LookupError, TypeError):
+            continue  # an error, say
+        known = [form for form in (_CONVERSE, _MESSAGES) if isinstance(body, dict) and form.content[0] in body]
+        return (_PROMPT if isinstance(prompt, str) else _PROMPT_BLOCK, known[0]) if known else None
+    return None
 
 
-def _plain_lines(batch: pa.RecordBatch) -> PlainLines:
+def _plain_lines(batch: pa.RecordBatch, form: _Form) -> PlainLines:
     prompts = _first(pc.struct_field(batch["modelInput"], "messages"), "content")
     if pa.types.is_list(prompts.type):
         prompts = _first(prompts, "text")
-    content, stop_reasons, usage = (pc.struct_field(batch["modelOutput"], field.name) for field in _OUTPUT)
-    texts, kinds = _first(content, "text"), _first(content, "type")
-    read, written = pc.struct_field(usage, "input_tokens"), pc.struct_field(usage, "output_tokens")
-    cached = [pc.fill_null(pc.struct_field(usage, name), 0) for name in _CACHE_NAMES]
-    ids = batch["recordId"]
+    body, ids = batch["modelOutput"], batch["recordId"]
+    content, stop_reasons = pc.struct_field(body, [*form.content]), pc.struct_field(body, form.stop_reason)
+    texts, kinds, tools = (_first(content, name) for name in ("text", "type", "toolUse"))
+    read, written, *cached = (pc.struct_field(body, ["usage", name]) for name in form.counts)
+    cached = [pc.fill_null(count, 0) for count in cached]
     is_plain = _all(
         pc.match_substring_regex(ids, rf"^R[0-9]{{{RECORD_ID_WIDTH}}}$"),
         pc.is_valid(prompts),
         pc.equal(pc.list_value_length(content), 1),
-        pc.equal(kinds, "text"),
+        pc.equal(pc.fill_null(kinds, "text"), "text"),
+        pc.is_null(tools),
         pc.is_valid(texts),
         pc.is_in(stop_reasons, pa.array(sorted(COMPLETE_STOP_REASONS))),
         *map(_is_storable, (read, written, *cached)),

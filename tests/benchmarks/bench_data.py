@@ -68,25 +68,43 @@ def make_answer(number: int) -> dict[str, Any]:
     }
 
 
-def write_results(path: Path, prompts: list[str]) -> Path:
-    """Write the result file of a job over prompts: shuffled lines that echo their input."""
+def write_results(path: Path, prompts: list[str], *, converse: bool = False) -> Path:
+    """Write the result file of a job over prompts: shuffled lines that echo their input, in one of two forms."""
     order = list(range(len(prompts)))
     random.Random(0).shuffle(order)
+    make_line = _converse_line if converse else _messages_line
     with path.open("w", encoding="ascii") as file:
         for number in order:
-            messages = [{"role": "user", "content": prompts[number]}, {"role": "assistant", "content": "{"}]
-            text = json.dumps(make_answer(number))[1:]
-            output = {
-                "id": f"msg_{number:024d}",
-                "type": "message",
-                "role": "assistant",
-                "model": "claude-sonnet-4",
-                "content": [{"type": "text", "text": text}],
-                "stop_reason": "end_turn",
-                "stop_sequence": None,
-                "usage": {"input_tokens": 300, "output_tokens": 90},
+            line = {
+                "recordId": record_id(number),
+                **make_line(number, prompts[number], json.dumps(make_answer(number))),
             }
-            body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1024, "messages": messages}
-            line = {"recordId": record_id(number), "modelInput": body, "modelOutput": output}
             file.write(json.dumps(line) + "\n")
     return path
+
+
+def _messages_line(number: int, prompt: str, answer: str) -> dict[str, Any]:
+    """An Anthropic model, asked with the opening brace as a prefill."""
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": "{"}]
+    output = {
+        "id": f"msg_{number:024d}",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4",
+        "content": [{"type": "text", "text": answer[1:]}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 300, "output_tokens": 90},
+    }
+    body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1024, "messages": messages}
+    return {"modelInput": body, "modelOutput": output}
+
+
+def _converse_line(_: int, prompt: str, answer: str) -> dict[str, Any]:
+    output = {
+        "output": {"message": {"role": "assistant", "content": [{"text": answer}]}},
+        "stopReason": "end_turn",
+        "usage": {"inputTokens": 300, "outputTokens": 90, "totalTokens": 390},
+    }
+    body = {"messages": [{"role": "user", "content": [{"text": prompt}]}], "inferenceConfig": {"maxTokens": 1024}}
+    return {"modelInput": body, "modelOutput": output}

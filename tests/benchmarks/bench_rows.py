@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -99,27 +99,31 @@ def read(path: Path, sent: SentRecords) -> int:
         return sum(batch.num_rows for _, batch in answers.rows(0, len(sent.checks), {}))
 
 
-def read_row_wise(path: Path, _: SentRecords) -> int:
+def _text(result: Mapping[str, Any], converse: bool) -> str:
+    output = result["modelOutput"]
+    return output["output"]["message"]["content"][0]["text"] if converse else "{" + output["content"][0]["text"]
+
+
+def read_row_wise(path: Path, converse: bool) -> int:
     """R: `json.loads` per line, a dict per row, `DataFrame(list)`."""
     rows = []
     with path.open() as file:
         for line in file:
             result = json.loads(line)
-            text = "{" + result["modelOutput"]["content"][0]["text"]
-            answer = PARSER_SCHEMA.model_class.model_validate_json(text).model_dump()
+            answer = PARSER_SCHEMA.model_class.model_validate_json(_text(result, converse)).model_dump()
             rows.append(
                 {"id": result["recordId"], "llm_status": "success"} | {f"llm_{k}": v for k, v in answer.items()}
             )
     return len(pd.DataFrame(rows))
 
 
-def read_bare(path: Path, _: SentRecords) -> int:
+def read_bare(path: Path, converse: bool) -> int:
     """L: parse the line with orjson, validate the answer with pydantic-core, and nothing else."""
     validate = PARSER_SCHEMA.model_class.__pydantic_validator__.validate_json
     count = 0
     with path.open("rb") as file:
         for line in file:
-            validate("{" + orjson.loads(line)["modelOutput"]["content"][0]["text"])
+            validate(_text(orjson.loads(line), converse))
             count += 1
     return count
 
@@ -135,14 +139,14 @@ def compare_staging(folder: Path, rows: int, prompt_bytes: int, rounds: int) -> 
     return measure(ways, rounds)
 
 
-def compare_reading(folder: Path, rows: int, rounds: int) -> dict[str, Rate]:
+def compare_reading(folder: Path, rows: int, rounds: int, *, converse: bool = False) -> dict[str, Rate]:
     """Return rows per second of the three ways from a result file to a table."""
     prompts = [f"Judge the review of product {n % 97}: {'word ' * 195}{n}" for n in range(rows)]
-    path = write_results(folder / "results.jsonl.out", prompts)
-    sent = SentRecords({n: prompt_check(prompt) for n, prompt in enumerate(prompts)}, MODEL, True)
+    path = write_results(folder / f"results-{converse}.jsonl.out", prompts, converse=converse)
+    sent = SentRecords({n: prompt_check(prompt) for n, prompt in enumerate(prompts)}, MODEL, prefilled=not converse)
     ways: dict[str, Callable[[], int]] = {
         "ours": lambda: read(path, sent),
-        "R": lambda: read_row_wise(path, sent),
-        "L": lambda: read_bare(path, sent),
+        "R": lambda: read_row_wise(path, converse),
+        "L": lambda: read_bare(path, converse),
     }
     return measure(ways, rounds)

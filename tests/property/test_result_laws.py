@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,9 +54,34 @@ USAGES = st.one_of(
     st.none(),
 )
 STOP_REASONS = st.sampled_from(["end_turn", "end_turn", "stop_sequence", "max_tokens", "refusal", "END_TURN", None, 1])
-OUTPUTS = st.fixed_dictionaries(
+MESSAGES = st.fixed_dictionaries(
     {"content": CONTENTS, "stop_reason": STOP_REASONS, "usage": USAGES}, optional={"more": st.just({})}
 )
+CONVERSE_COUNTS = ["inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"]
+CONVERSE_USAGES = st.one_of(
+    st.just({"inputTokens": 3, "outputTokens": 4, "totalTokens": 7}),
+    st.dictionaries(st.sampled_from(CONVERSE_COUNTS), COUNTS),
+)
+CONVERSE_CONTENTS = TEXTS.map(lambda text: [{"text": text, "toolUse": None, "image": None}]) | st.sampled_from(
+    [
+        [],
+        None,
+        [{"text": None, "toolUse": {"name": "t", "input": {"a": 6}}}],
+        [{"text": '"a": 1}', "toolUse": {}}],
+        [{"reasoningContent": {"reasoningText": {"text": "x"}}}, {"text": '"a": 5}'}],
+        [{"text": '"a": 1}', "type": "other"}],
+    ]
+)
+CONVERSE = st.fixed_dictionaries(
+    {
+        "output": st.fixed_dictionaries({"message": st.fixed_dictionaries({"content": CONVERSE_CONTENTS})}) | st.none(),
+        "stopReason": STOP_REASONS,
+        "usage": CONVERSE_USAGES,
+    },
+    optional={"content": CONTENTS, "metrics": st.just({"latencyMs": 1})},
+)
+# A file has answers of one form, but for what is wrong with it.
+OUTPUTS = st.shared(st.booleans(), key="form").flatmap(lambda is_converse: CONVERSE if is_converse else MESSAGES)
 # What ends a line, or stands behind it.
 ENDS = st.sampled_from([b"\n"] * 8 + [b"\r\n", b"\n\n", b" \n", b"", b"\n\xff\n", b"\n{\n", b"\n}\n"])
 
@@ -79,7 +105,7 @@ def lines(draw: st.DrawFn) -> bytes:
     }
     kind = draw(st.sampled_from(["output", "output", "output", "odd", "error", "both", "none"]))
     if kind in ("output", "both"):
-        entry["modelOutput"] = draw(OUTPUTS)
+        entry["modelOutput"] = draw(st.sampled_from([OUTPUTS] * 9 + [MESSAGES]).flatmap(lambda outputs: outputs))
     if kind in ("error", "both"):
         entry["error"] = {"errorCode": 400, "errorMessage": "no"}
     if kind == "odd":
@@ -116,13 +142,26 @@ def test_a_block_gives_what_its_lines_give_one_by_one(data: bytes) -> None:
     assert read(data) == (counts, *others)
 
 
-def test_plain_lines_are_found() -> None:
+@pytest.mark.parametrize("as_blocks", [False, True])
+@pytest.mark.parametrize("is_converse", [False, True])
+def test_plain_lines_are_found(as_blocks: bool, is_converse: bool) -> None:
     """Every line would be read one by one, and the law above hold all the same."""
-    usage = {"input_tokens": 3, "output_tokens": 4}
-    output = {"content": [{"type": "text", "text": '"a": 1}'}], "stop_reason": "end_turn", "usage": usage}
-    for as_blocks in (False, True):
-        inputs = [echo_of(f"prompt {number} ä", as_blocks) for number in ROWS]
-        entries = [{"recordId": record_id(n), "modelInput": inputs[n], "modelOutput": output} for n in ROWS]
-        plain = find_plain_lines(b"".join(json.dumps(entry).encode() + b"\n" for entry in entries))
-        assert plain is not None
-        assert [*plain] == [(n, f"prompt {n} ä".encode(), b'"a": 1}') for n in ROWS]
+    output = {
+        False: {
+            "content": [{"type": "text", "text": '"a": 1}'}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 3, "output_tokens": 4},
+        },
+        True: {
+            "output": {"message": {"role": "assistant", "content": [{"text": '"a": 1}', "toolUse": None}]}},
+            "stopReason": "end_turn",
+            "usage": {"inputTokens": 3, "outputTokens": 4, "totalTokens": 7},
+        },
+    }[is_converse]
+    inputs = [echo_of(f"prompt {number} ä", as_blocks) for number in ROWS]
+    entries = [{"recordId": record_id(n), "modelInput": inputs[n], "modelOutput": output} for n in ROWS]
+    plain = find_plain_lines(b"".join(json.dumps(entry).encode() + b"\n" for entry in entries))
+    assert plain is not None
+    assert [*plain] == [(n, f"prompt {n} ä".encode(), b'"a": 1}') for n in ROWS]
+    assert plain.stop_reasons.to_pylist() == ["end_turn"] * len(ROWS)
+    assert (plain.input_tokens.to_pylist(), plain.output_tokens.to_pylist()) == ([3] * len(ROWS), [4] * len(ROWS))
