@@ -7,8 +7,9 @@ Converse write it. To make a tree of Python objects of each is half of the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -108,10 +109,10 @@ class ResultBlock:
         return self.data.split(b"\n")
 
 
-def read_blocks(paths: Iterable[Path]) -> Iterator[ResultBlock]:
+def read_blocks(paths: Iterable[Path]) -> Generator[ResultBlock, None, None]:
     """Yield the blocks of result files, the next being read in a thread while one is worked on."""
-    with ThreadPoolExecutor(1, thread_name_prefix="results") as pool:
-        blocks = _raw_blocks(paths)
+    # In this order: the thread has ended when the files are closed.
+    with closing(_raw_blocks(paths)) as blocks, ThreadPoolExecutor(1, thread_name_prefix="results") as pool:
         following = pool.submit(_next_block, blocks)
         while (block := following.result()) is not None:
             following = pool.submit(_next_block, blocks)
@@ -123,7 +124,7 @@ def _next_block(blocks: Iterator[bytes]) -> ResultBlock | None:
     return None if data is None else ResultBlock(data, find_plain_lines(data))
 
 
-def _raw_blocks(paths: Iterable[Path]) -> Iterator[bytes]:
+def _raw_blocks(paths: Iterable[Path]) -> Generator[bytes, None, None]:
     for path in paths:
         with path.open("rb") as file:
             while data := file.read(BLOCK_BYTES):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,9 @@ def read_results(
     says about the job.
     """
     results = JobResults(answers)
-    for block in read_blocks(paths):
-        if block.plain is None:
-            for line in block.lines():
-                _take_line(line, sent, results)
-        else:
-            _take_plain_lines(block, block.plain, sent, results)
+    with closing(read_blocks(paths)) as blocks:
+        for block in blocks:
+            _take_block(block, sent, results)
     answers.flush()
     message = UNANSWERED[unanswered] + (f": {shorten(reason, REASON_LIMIT)}" if reason else "")
     for number in sent.checks:
@@ -95,6 +93,14 @@ def read_results(
             results.errors[number] = RecordError(number, unanswered, message, "batch")
             results.counts.missing += 1
     return results
+
+
+def _take_block(block: ResultBlock, sent: SentRecords, results: JobResults) -> None:
+    if block.plain is None:
+        for line in block.lines():
+            _take_line(line, sent, results)
+    else:
+        _take_plain_lines(block, block.plain, sent, results)
 
 
 def _take_plain_lines(block: ResultBlock, plain: PlainLines, sent: SentRecords, results: JobResults) -> None:
