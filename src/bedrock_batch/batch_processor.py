@@ -28,7 +28,7 @@ from bedrock_batch.model_input import ModelInput
 from bedrock_batch.output_blocks import OutputBlock
 from bedrock_batch.records import ModelInvocationOutput, ModelInvocationRecord, RecordError, Source
 from bedrock_batch.results import JobResults, SentRecords, read_results
-from bedrock_batch.staging import StagedJob, read_records, stage_jobs
+from bedrock_batch.staging import EarlierCut, StagedJob, read_records, stage_jobs
 from bedrock_batch.text import digest, shorten
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ class BedrockBatchProcessor(BatchSteps):
         """Send records in jobs; yield each job that is done with, the outputs of its unanswered rows, its answers."""
         settings = self.settings
         limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
-        earlier_stops = [entry.stop for entry in run.ledger.jobs]
-        staged = stage_jobs(records, asked, limits, run.folder, earlier_stops)
+        earlier_cuts = [EarlierCut(entry.stop, entry.max_bytes) for entry in run.ledger.jobs]
+        staged = stage_jobs(records, asked, limits, run.folder, earlier_cuts)
         jobs = Background(
             lambda stop: JobRunner(settings, self.context, asked, run, stop, self.spending).run(staged), "jobs"
         )

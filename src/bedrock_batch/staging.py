@@ -25,6 +25,7 @@ class StagedJob:
     `start` and `stop` bound the rows that the job answers for; `numbers` are the rows in its file and `left_out` the
     rows between that no job can hold. `checks[i]` is the CRC-32 of the prompt of `numbers[i]`, to compare the echo
     with. A job without `numbers` is not sent at all. `aside` are files with the lines of records that are left out.
+    A record whose line is longer than `max_bytes` is one of those left out.
     `content_digest` stands for the file's content: its rows, their prompts by their checks, and the body around them.
     """
 
@@ -36,8 +37,17 @@ class StagedJob:
     checks: array[int]
     left_out: array[int] = field(default_factory=lambda: array("q"))
     size: int = 0
+    max_bytes: int = 0
     content_digest: str = ""
     aside: list[Path] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierCut:
+    """Where an earlier start ended a job, and under which limit of bytes; None where that was not kept."""
+
+    stop: int
+    max_bytes: int | None
 
 
 _ID_START = len('{"recordId":"')
@@ -54,27 +64,29 @@ def stage_jobs(
     model_input: ModelInput,
     limits: JobLimits,
     folder: Path,
-    earlier_stops: Sequence[int] = (),
+    earlier_cuts: Sequence[EarlierCut] = (),
 ) -> Iterator[StagedJob]:
     """Yield the jobs of a run in row order, each as soon as its file on disk is complete.
 
     Only the file being written is open, and its lines are held in memory nowhere else. The jobs together cover every
-    row exactly once. `earlier_stops` are the ends of the first jobs as an earlier start cut them: they are cut there
-    again, whatever the limits are now.
+    row exactly once. `earlier_cuts` are those of the first jobs as an earlier start made them: they are made again,
+    whatever the limits are now.
     """
     spool = _Spool(folder, limits, digest(f"{model_input.head}\n{model_input.tail}", 64))
     write_line = model_input.line_writer()
-    stops = deque(earlier_stops)
+    cuts = deque(earlier_cuts)
+    spool.limit_bytes(cuts)
     try:
         for record in records:
-            if stops and record.number == stops[0]:
-                stops.popleft()
+            if cuts and record.number == cuts[0].stop:
+                cuts.popleft()
                 yield spool.cut_all()
+                spool.limit_bytes(cuts)
             line = write_line(record.record_id, record.prompt)
             spool.append(record.number, line, prompt_check(record.prompt))
-            while not stops and spool.may_be_full and (job := spool.cut(final=False)):
+            while not cuts and spool.may_be_full and (job := spool.cut(final=False)):
                 yield job
-        if stops and not spool.empty:
+        if cuts and not spool.empty:
             yield spool.cut_all()
         while not spool.empty and (job := spool.cut(final=True)):
             yield job
@@ -110,6 +122,7 @@ class _Spool:
         self._body_digest = body_digest
         self._folder = folder
         self._limits = limits
+        self._max_bytes = limits.max_bytes
         self._index = 0
         self._start = 0
         self._next_number = 0
@@ -134,9 +147,13 @@ class _Spool:
         self._file.close()
         self._path.unlink(missing_ok=True)
 
+    def limit_bytes(self, cuts: Sequence[EarlierCut]) -> None:
+        """Leave the next records out by the limit under which their job was cut before, else by the present one."""
+        self._max_bytes = (cuts[0].max_bytes if cuts else None) or self._limits.max_bytes
+
     def append(self, number: int, line: bytes, check: int) -> None:
         self._next_number = number + 1
-        if len(line) > self._limits.max_bytes:
+        if len(line) > self._max_bytes:
             self._left_out.append(number)
             self._write_aside(number, line)
             return
@@ -168,7 +185,7 @@ class _Spool:
         path = self._split_file(size)
         left_out = array("q", (number for number in self._left_out if number < stop))
         job = StagedJob(self._index, self._start, stop, path, self._numbers[:count], self._checks[:count])
-        job.left_out, job.size = left_out, size
+        job.left_out, job.size, job.max_bytes = left_out, size, self._max_bytes
         job.content_digest = self._digest_of(job)
         job.aside = [self._folder / f"record-{number:010d}.jsonl" for number in left_out]
         self._forget(count, size, stop)

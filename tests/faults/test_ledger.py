@@ -141,6 +141,22 @@ def test_settings_that_cannot_change_an_answer_continue_the_run(
     assert paid(local) == 40
 
 
+@pytest.mark.parametrize(("first", "then"), [("90000", "6000"), ("6000", "90000")])
+def test_a_record_between_two_limits_of_bytes_stays_where_it_was(
+    tmp_path: Path, local: LocalBedrock, first: str, then: str
+) -> None:
+    """A user who restarts with another size of job would be told that the inputs are others, and pay for all again."""
+    step = lay_out(tmp_path, 40, batch_settings(local, BEDROCK_MAX_JOB_FILE_BYTES=first))
+    path = step.root / "input/data/train/train.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace("review number 11", "long " * 1500, 1), encoding="utf-8")
+    assert run_to_end(step) == 0, step.log
+    outputs = step.outputs
+    again = StepFolder(step.root, {**step.settings, "BEDROCK_MAX_JOB_FILE_BYTES": then})
+    assert run_to_end(again) == 0, again.log
+    assert again.outputs == outputs
+    assert paid(local) == 40
+
+
 def test_two_runs_of_one_identity_end_with_one_of_them_stopping(tmp_path: Path, local: LocalBedrock) -> None:
     """Two pipelines started on the same data would both pay for it."""
     slow = {"BEDROCK_RATE_LIMIT_PER_SECOND": "10"}

@@ -13,7 +13,7 @@ from bedrock_batch.config import settings_from_mapping
 from bedrock_batch.jsonl import JobLimits, JobPlan, plan_jobs
 from bedrock_batch.model_input import build_model_input
 from bedrock_batch.records import ModelInvocationRecord
-from bedrock_batch.staging import StagedJob, read_records, stage_jobs
+from bedrock_batch.staging import EarlierCut, StagedJob, read_records, stage_jobs
 
 MODEL_INPUT = build_model_input(
     settings_from_mapping({"primary_model_id": "us.anthropic.claude-sonnet-4-20250514-v1:0"}),
@@ -86,9 +86,9 @@ def test_records_of_one_size_give_the_fewest_jobs_and_a_balanced_tail(count: int
         assert not plan.unbatchable
 
 
-def stage(prompts: Sequence[str], bound: JobLimits, folder: Path, stops: Sequence[int] = ()) -> list[StagedJob]:
+def stage(prompts: Sequence[str], bound: JobLimits, folder: Path, cuts: Sequence[EarlierCut] = ()) -> list[StagedJob]:
     records = (ModelInvocationRecord(number, prompt) for number, prompt in enumerate(prompts))
-    return list(stage_jobs(records, MODEL_INPUT, bound, folder, stops))
+    return list(stage_jobs(records, MODEL_INPUT, bound, folder, cuts))
 
 
 def as_plan(jobs: Sequence[StagedJob]) -> JobPlan:
@@ -136,12 +136,13 @@ def test_a_second_start_cuts_the_same_jobs_under_other_limits(
     """A user who changes a limit between two starts would pay for the records of begun jobs again."""
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         begun = stage(texts, before, Path(first))
-        stops = [job.stop for job in begun]
-        again = stage(texts, before, Path(second), stops)
+        cuts = [EarlierCut(job.stop, job.max_bytes) for job in begun]
+        again = stage(texts, now, Path(second), cuts)
         assert [(job.stop, job.content_digest) for job in again] == [(job.stop, job.content_digest) for job in begun]
         assert [sorted([*job.numbers, *job.left_out]) for job in again] == [
             sorted([*job.numbers, *job.left_out]) for job in begun
         ]
     with tempfile.TemporaryDirectory() as third:
-        other = stage(texts, now, Path(third), stops[: len(stops) // 2])
-        assert [job.stop for job in other][: len(stops) // 2] == stops[: len(stops) // 2]
+        half = len(begun) // 2
+        other = stage(texts, now, Path(third), cuts[:half])
+        assert [job.content_digest for job in other][:half] == [job.content_digest for job in begun][:half]

@@ -63,6 +63,7 @@ class Job:
             records=len(staged.numbers),
             left_out=len(staged.left_out),
             bytes=staged.size,
+            max_bytes=staged.max_bytes,
             content_digest=staged.content_digest,
             name=self.name,
             input_uri=self.input_uri,

@@ -15,8 +15,8 @@ JobProgress = Literal["planned", "uploaded", "created", "ended", "collected", "r
 class JobEntry(BaseModel):
     """One job: the rows it stands for, the digest of its file, how far it is and what became of it.
 
-    `planned` is written before the upload, `uploaded` before the creation, `created` with the ARN after it. `refused`
-    is a job that the service would not create.
+    Records whose line is longer than `max_bytes` were left out. `planned` is written before the upload, `uploaded`
+    before the creation, `created` with the ARN after it. `refused` is a job that the service would not create.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -27,6 +27,7 @@ class JobEntry(BaseModel):
     records: int
     left_out: int
     bytes: int
+    max_bytes: int | None = None
     content_digest: str
     name: str
     input_uri: str
