@@ -144,7 +144,6 @@ class BedrockBatchProcessor(BatchSteps):
             folder = run.folder / f"answers-{job.staged.index:05d}"
             answers = self.job_answers(folder)
             yield job, self._outputs(job, asked, run, answers), answers
-            self.spending.release(len(job.staged.numbers) if job.state else 0)
             _remove_files(job)
             rmtree(folder)
 
@@ -156,6 +155,7 @@ class BedrockBatchProcessor(BatchSteps):
         reason = job.state.message if job.state else ""
         results = read_results(job.result_paths, sent, answers, unanswered=job.unanswered, reason=reason)
         errors = results.errors
+        self.spending.release(len(errors) if job.state else 0)
         if job.problem:
             errors = {number: replace(error, message=job.problem) for number, error in errors.items()}
         self._note(job, results)

@@ -54,7 +54,7 @@ class JobAnswers:
     def add(self, answer: ModelAnswer) -> None:
         """Take the answer to a row."""
         outcome = self._parser.parse(answer)
-        self._spending.add(outcome)
+        self._spending.add(outcome, reserved=1)
         if self._is_open(outcome):
             self.opened[answer.number] = outcome
             return
@@ -73,7 +73,7 @@ class JobAnswers:
     def add_accepted(self, answers: AcceptedAnswers) -> None:
         """Take answers whose fields were accepted."""
         counts = answers.input_tokens.to_pylist(), answers.output_tokens.to_pylist()
-        self._spending.add_answers("batch", answers.model_id, *counts)
+        self._spending.add_answers("batch", answers.model_id, *counts, reserved=len(answers.numbers))
         self._write(answers.numbers, self._columns.accepted_batch(answers))
 
     def flush(self) -> None:

@@ -57,17 +57,24 @@ class Spending:
         with self._lock:
             self._expected = _Expected(records, usd)
 
-    def add(self, outcome: Outcome) -> None:
-        """Count an answer."""
-        if outcome.model_id is None or (outcome.input_tokens is None and outcome.output_tokens is None):
-            return
-        tokens = [outcome.input_tokens or 0], [outcome.output_tokens or 0]
-        self.add_answers(outcome.source, outcome.model_id, *tokens)
+    def add(self, outcome: Outcome, *, reserved: int = 0) -> None:
+        """Count an answer; one that does not tell its tokens costs nothing. For `reserved` see `add_answers`."""
+        tells = outcome.model_id is not None and (outcome.input_tokens, outcome.output_tokens) != (None, None)
+        counts = ([outcome.input_tokens or 0], [outcome.output_tokens or 0]) if tells else ([], [])
+        self.add_answers(outcome.source, outcome.model_id or "", *counts, reserved=reserved)
 
-    def add_answers(self, source: Source, model_id: str, read: Sequence[int], written: Sequence[int]) -> None:
-        """Count answers of a model by the input and output tokens of each."""
+    def add_answers(
+        self, source: Source, model_id: str, read: Sequence[int], written: Sequence[int], *, reserved: int = 0
+    ) -> None:
+        """Count answers of a model by the input and output tokens of each.
+
+        `reserved` is for how many records money was set aside; it is given back in the same moment.
+        """
         price = self.book.find(model_id)
         with self._lock:
+            self._reserved = max(0, self._reserved - reserved)
+            if not read:
+                return
             usage = self._usage.setdefault((source, model_id), Usage())
             usage.records += len(read)
             usage.input_tokens += sum(read)
@@ -110,7 +117,7 @@ class Spending:
             return True
 
     def release(self, records: int) -> None:
-        """Give back what was set aside for a job whose answers are counted now."""
+        """Give back what was set aside for records that got no answer."""
         with self._lock:
             self._reserved = max(0, self._reserved - records)
 

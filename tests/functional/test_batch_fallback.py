@@ -62,7 +62,7 @@ def test_summary_tells_what_each_cause_sent_to_real_time_and_its_tokens(make_wor
     assert salvaged["batch_error_429"]["records"] == len(rows_in_error(world))
     tokens = run.summary["tokens"]
     for kind in ("input_tokens", "output_tokens"):
-        assert sum(each[kind] for each in salvaged.values()) == tokens[f"realtime {kind}"]
+        assert sum(each[kind] for each in salvaged.values()) == tokens[f"realtime_{kind}"]
     assert {row["id"] for row in run.all_rows if row["llm_source"] == "realtime"} == world.realtime_ids
     check_complete(run, reference)
     check_paid_once(run)

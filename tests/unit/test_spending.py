@@ -43,6 +43,20 @@ def test_records_without_an_answer_cost_nothing() -> None:
     assert spent(failed).as_dict()["usage"] == []
 
 
+def test_many_answers_cost_what_each_costs() -> None:
+    """The cost of a run would depend on how its answers came in."""
+    long = PriceBook({}).find("anthropic.claude-sonnet-4-5-20250929-v1:0")
+    assert long is not None
+    assert long.long_above is not None
+    read, written = [10, long.long_above, long.long_above + 1], [5, 6, 7]
+    together, each = Spending(PriceBook({})), Spending(PriceBook({}))
+    together.add_answers("batch", "anthropic.claude-sonnet-4-5-20250929-v1:0", read, written)
+    for tokens in zip(read, written, strict=True):
+        each.add_answers("batch", "anthropic.claude-sonnet-4-5-20250929-v1:0", *([count] for count in tokens))
+    assert together.as_dict() == each.as_dict()
+    assert together.usd > 0
+
+
 def test_the_limit_stops_once_it_is_reached() -> None:
     """A run would go on past its limit, or stop before it."""
     spending = spent(ANSWER, limit=0.02)
@@ -66,9 +80,9 @@ def test_what_was_reserved_is_given_back() -> None:
     spending = spent(limit=0.031)
     spending.expect(1, {"batch": 0.01})
     assert spending.reserve(2)
+    spending.add(ANSWER, reserved=1)
+    spending.release(1)
     spending.add(ANSWER)
-    spending.add(ANSWER)
-    spending.release(2)
     assert spending.reserve(1)
     assert not spending.reserve(1)
 
