@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCES := src tests docs/examples tools
-# More workers than two processors: most of a test is waiting, for a job, a process or an answer.
-PYTEST  := -m pytest -n 4 --dist loadgroup
+# More workers than two processors, since many tests wait for processes. Small chunks, or one worker gets all slow tests.
+PYTEST  := -m pytest -n 4 --maxschedchunk 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-realtime test check format bench clean pyz image image-test package-test pipeline-test test-oldest fuzz audit constraints

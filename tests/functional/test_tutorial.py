@@ -19,9 +19,6 @@ BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", TEXT, re.MULTILINE | re.DOT
 # The step that only a fresh clone has; here the interpreter of the tests stands first in the path.
 ACTIVATION = ". .venv/bin/activate\n"
 
-# The page is followed once, by one worker, for all of its tests.
-pytestmark = pytest.mark.xdist_group("tutorial")
-
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
