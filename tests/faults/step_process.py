@@ -32,10 +32,20 @@ TEMPLATE = {
     "input_placeholders": ["review"],
 }
 
-# Children are forked from a server that has everything imported, so that hundreds of starts are affordable. What is
-# killed is a whole process all the same.
+# Children are forked from a server that has everything imported, also what the step imports at its first use, so that
+# hundreds of starts are affordable. What is killed is a whole process all the same.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["bedrock_batch.step", "bedrock_batch_processing"])
+_PROCESSES.set_forkserver_preload(
+    [
+        "bedrock_batch.step",
+        "bedrock_batch_processing",
+        "bedrock_batch.preflight",
+        "boto3.s3.transfer",
+        "json_repair.json_repair",
+        "pandas",
+        "s3transfer.subscribers",
+    ]
+)
 
 
 @dataclass(frozen=True)

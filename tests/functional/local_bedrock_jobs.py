@@ -3,13 +3,6 @@
 import json
 import time
 
-import botocore
-import pytest
-
-CURRENT_BOTOCORE = pytest.mark.skipif(
-    tuple(map(int, botocore.__version__.split(".")[:2])) < (1, 43),
-    reason="this botocore's client does not know the fields that the test is about",
-)
 MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
 ROLE = "arn:aws:iam::123456789012:role/batch"
 SCHEMA = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_bedrock_jobs import CURRENT_BOTOCORE
+from botocore_models import CONVERSE_IN_BATCH, RECORD_COUNTS
 
 from bedrock_batch.aws.invocation_jobs import (
     BatchUnavailableError,
@@ -74,7 +74,7 @@ def wait_for(server: LocalBedrock, arn: str) -> JobState:
     return get_job(clients_at(server.endpoint_url).bedrock, arn)
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_a_job_goes_from_file_to_results(local: LocalBedrock, tmp_path: Path) -> None:
     """A user would pay for answers that the step does not find."""
     request = make_request()
@@ -89,7 +89,7 @@ def test_a_job_goes_from_file_to_results(local: LocalBedrock, tmp_path: Path) ->
     assert storage.get_bytes(names["manifest.json.out"]).startswith(b"{")
 
 
-@CURRENT_BOTOCORE
+@CONVERSE_IN_BATCH
 def test_a_job_in_the_shape_of_converse(local: LocalBedrock, tmp_path: Path) -> None:
     """Models without the Messages body could not be used in batch."""
     request = make_request(invocation_type="Converse")

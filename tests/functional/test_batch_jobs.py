@@ -20,7 +20,7 @@ from batch_runs import (
     sent_lines,
     small,
 )
-from local_bedrock_jobs import CURRENT_BOTOCORE
+from botocore_models import CONVERSE_IN_BATCH, NETWORK_AND_OWNER
 
 from bedrock_batch.aws.job_requests import validate_job_name, validate_s3_uri
 from local_bedrock import JobFault
@@ -137,7 +137,7 @@ def test_tokens_and_names_follow_from_the_content(make_world):
     assert made[0] == made[1]
 
 
-@CURRENT_BOTOCORE
+@NETWORK_AND_OWNER
 def test_key_owner_tags_network_and_role_reach_the_job(make_world):
     """An encrypted, foreign or private bucket could not be used, and nobody could bill the job."""
     world = make_world(
@@ -164,7 +164,7 @@ def test_key_owner_tags_network_and_role_reach_the_job(make_world):
     assert head["ContentType"] == "application/jsonl"
 
 
-@CURRENT_BOTOCORE
+@CONVERSE_IN_BATCH
 def test_converse_model_is_answered_by_batch_with_null_members_in_its_output(make_world):
     """A model other than Claude would have no batch, or its answers would be read as empty tool calls."""
     world = make_world(files={"train/a.csv": 20}, BEDROCK_PRIMARY_MODEL_ID=NOVA)

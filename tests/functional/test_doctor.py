@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_bedrock_jobs import CURRENT_BOTOCORE
+from botocore_models import MODEL_ACCESS
 
 from bedrock_batch.aws.clients import ClientFactory
 from bedrock_batch.container import container_paths
@@ -241,7 +241,7 @@ def examine_world(tmp_path: Path, _started: None) -> Callable[[Case], tuple[list
     return run
 
 
-@CURRENT_BOTOCORE
+@MODEL_ACCESS
 def test_a_healthy_account_has_no_problem(examine_world: Callable[..., Any]) -> None:
     """A user would be sent looking for faults that are not there; or the doctor would cost money."""
     findings, local = examine_world(Case("", "", ""))
@@ -254,7 +254,7 @@ def test_a_healthy_account_has_no_problem(examine_world: Callable[..., Any]) -> 
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(case, marks=CURRENT_BOTOCORE if name in ("no-access", "access-unknown") else ())
+        pytest.param(case, marks=MODEL_ACCESS if name in ("no-access", "access-unknown") else ())
         for name, case in CASES.items()
     ],
     ids=CASES.keys(),

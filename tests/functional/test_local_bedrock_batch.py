@@ -6,8 +6,8 @@ import re
 import jsonschema
 import pytest
 from botocore.exceptions import ClientError
+from botocore_models import CONVERSE_IN_BATCH, RECORD_COUNTS, S3_URI_RULE
 from local_bedrock_jobs import (
-    CURRENT_BOTOCORE,
     MODEL,
     SCHEMA,
     converse_body,
@@ -40,7 +40,7 @@ def name(request):
     return re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name)[-60:].strip("-")
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_job_answers_every_record_once_with_counts(local, name):
     """A client that joins by recordId would lose or double rows if a record were missing or repeated."""
     job = run_job(local, name=name)
@@ -71,7 +71,7 @@ def test_output_echoes_the_input(local, name):
     assert record["modelInput"] == body
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_job_passes_through_the_documented_statuses(name):
     """A client that has never seen Validating or Scheduled would break at AWS."""
     phases = Phases(0.1, 0.1, 0.1, 0.2)
@@ -83,7 +83,7 @@ def test_job_passes_through_the_documented_statuses(name):
     assert counts == 100
 
 
-@CURRENT_BOTOCORE
+@CONVERSE_IN_BATCH
 def test_get_tells_the_request_and_the_times(local, name):
     """A client that reads back what it asked for would find it missing."""
     job = run_job(local, name=name, timeoutDurationInHours=48, clientRequestToken=f"token-{name}")
@@ -100,7 +100,7 @@ def test_get_accepts_the_bare_job_id(local, name):
     assert local.client("bedrock").get_model_invocation_job(jobIdentifier=arn[-12:])["jobArn"] == arn
 
 
-@CURRENT_BOTOCORE
+@CONVERSE_IN_BATCH
 def test_converse_job_answers_in_converse_shape_with_null_members(local, name):
     """A client that tests `"toolUse" in block` would misread AWS's output, in which every member is there."""
     data = lines_of([converse_body()])
@@ -119,7 +119,7 @@ def test_batch_and_realtime_give_the_same_answer(local, name):
     assert json.loads(answer["body"].read()) == record["modelOutput"]
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_prefix_input_processes_every_jsonl_file_below_it(local, name):
     """A client that gives a prefix would believe that only its own file was read."""
     data = lines_of([messages_body("a")])
@@ -158,9 +158,15 @@ def test_name_in_use_is_a_conflict(local, name):
         ({"jobName": "x" * 64}, "Member must have length less than or equal to 63"),
         ({"roleArn": "me"}, "'roleArn' failed to satisfy constraint"),
         ({"timeoutDurationInHours": 169}, "Member must have value less than or equal to 168"),
-        ({"modelInvocationType": "Both"}, r"enum value set: \[InvokeModel, Converse\]"),
+        pytest.param(
+            {"modelInvocationType": "Both"}, r"enum value set: \[InvokeModel, Converse\]", marks=CONVERSE_IN_BATCH
+        ),
         ({"clientRequestToken": "a_b"}, "'clientRequestToken' failed to satisfy constraint"),
-        ({"inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bucket/dt=1/x.jsonl"}}}, "s3Uri' failed to satisfy"),
+        pytest.param(
+            {"inputDataConfig": {"s3InputDataConfig": {"s3Uri": "s3://bucket/dt=1/x.jsonl"}}},
+            "s3Uri' failed to satisfy",
+            marks=S3_URI_RULE,
+        ),
         (
             {"outputDataConfig": {"s3OutputDataConfig": {"s3Uri": "s3://nowhere/out/"}}},
             "bucket nowhere .* does not exist",
@@ -174,7 +180,6 @@ def test_name_in_use_is_a_conflict(local, name):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-@CURRENT_BOTOCORE
 def test_create_refuses_what_aws_refuses(local, name, change, message):
     """A request that only botocore has checked would be refused for the first time in production."""
     with pytest.raises(ClientError, match=message) as caught:
@@ -250,7 +255,7 @@ def test_bad_input_fails_in_validating_with_a_message(data, key, message):
     ],
     ids=["modelId", "version", "cache marker", "other shape"],
 )
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_bad_body_is_an_error_of_its_record_in_a_completed_job(local, name, body, message):
     """A client that trusts `Completed` would report rows without answers as done."""
     job = run_job(local, lines_of([body]), name=name)
@@ -272,7 +277,7 @@ def test_bad_body_is_an_error_of_its_record_in_a_completed_job(local, name, body
     ],
     ids=["anthropic body", "anthropic block", "modelId", "tools"],
 )
-@CURRENT_BOTOCORE
+@CONVERSE_IN_BATCH
 def test_converse_record_of_another_shape_is_an_error(local, name, body, message):
     """Bodies of the wrong invocation type would be found out only after the job was paid for."""
     job = run_job(local, lines_of([body]), name=name, modelInvocationType="Converse")
@@ -303,7 +308,7 @@ def test_list_pages_filters_and_sorts():
     assert running == later["invocationJobSummaries"] == []
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_stop_in_progress_writes_and_charges_what_was_done():
     """A client that throws away the results of a stopped job would throw away what was paid for."""
     with LocalBedrock(Behaviour(phases=Phases(in_progress=2)), answers=SCHEMA) as local:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from botocore.exceptions import ClientError
-from local_bedrock_jobs import CURRENT_BOTOCORE, SCHEMA, converse_body, lines_of, messages_body, output_records, run_job
+from botocore_models import CACHE_POINTS
+from local_bedrock_jobs import SCHEMA, converse_body, lines_of, messages_body, output_records, run_job
 
 from local_bedrock import Behaviour, LocalBedrock
 
@@ -19,6 +20,7 @@ FORMAT = {
 }
 BUDGET = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2048}
 ADAPTIVE = {"thinking": {"type": "adaptive"}}
+CACHED = {"system": [{"text": "s"}, {"cachePoint": {"type": "default"}}]}
 BOTH = {"temperature": 1.0, "top_p": 0.999}
 
 EITHER = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
@@ -101,16 +103,11 @@ def test_batch_keeps_the_same_rules_per_record(local, request, model, change, me
         (HAIKU_45, {"inferenceConfig": {"maxTokens": 100, "temperature": 1.0, "topP": 0.999}}, EITHER),
         ("amazon.nova-lite-v1:0", {"inferenceConfig": {"maxTokens": 20_000}}, "20000 > 10240"),
         (SONNET_4, {"additionalModelRequestFields": {"effort": "low"}}, "effort: Extra inputs are not permitted"),
-        (SONNET_4, {"system": [{"text": "s"}, {"cachePoint": {"type": "default"}}]}, None),
-        (
-            "us.meta.llama3-3-70b-instruct-v1:0",
-            {"system": [{"text": "s"}, {"cachePoint": {"type": "default"}}]},
-            "caching",
-        ),
+        pytest.param(SONNET_4, CACHED, None, marks=CACHE_POINTS),
+        pytest.param("us.meta.llama3-3-70b-instruct-v1:0", CACHED, "caching", marks=CACHE_POINTS),
     ],
     ids=["either", "limit", "extra", "cache", "no cache"],
 )
-@CURRENT_BOTOCORE
 def test_converse_keeps_the_rules_too(local, model, request_change, message):
     """A rule that holds for InvokeModel alone would be missed by clients of Converse."""
     client = local.client("bedrock-runtime")

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
+from botocore_models import CONDITIONAL_WRITES, RECORD_COUNTS
 from local_bedrock_jobs import (
-    CURRENT_BOTOCORE,
     MODEL,
     SCHEMA,
     converse_body,
@@ -143,7 +143,7 @@ def test_s3_call_fails_and_is_recorded():
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
 
 
-@CURRENT_BOTOCORE
+@CONDITIONAL_WRITES
 def test_conditional_write_is_refused():
     """A client that relies on `IfNoneMatch` would overwrite another run's object."""
     with LocalBedrock() as local:
@@ -206,7 +206,7 @@ def test_failed_at_the_end_may_leave_results(writes):
     assert len(story.charged_ids) == 50
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_partially_completed_answers_its_share():
     """A client that discards the whole job would pay twice for the share that was answered."""
     job, records, _, story = run_with(JobFault(ends="PartiallyCompleted", share=0.6))
@@ -223,7 +223,7 @@ def test_job_ends_expired_or_stopped(ends, count):
     assert len(records) == count
 
 
-@CURRENT_BOTOCORE
+@RECORD_COUNTS
 def test_completed_job_may_have_no_answer_at_all():
     """A client that trusts `Completed` would report success without one answer."""
     job, records, _, story = run_with(JobFault(all_records_error="no such field"))

@@ -7,7 +7,8 @@ import urllib.request
 import jsonschema
 import pytest
 from botocore.exceptions import ClientError
-from local_bedrock_jobs import CURRENT_BOTOCORE, MODEL, SCHEMA, converse_body, messages_body
+from botocore_models import INFERENCE_PROFILES, STRUCTURED_OUTPUT, TOKEN_COUNTS
+from local_bedrock_jobs import MODEL, SCHEMA, converse_body, messages_body
 
 from local_bedrock import Behaviour, LocalBedrock, prompt_hash
 
@@ -83,11 +84,9 @@ def test_structured_output_answers_by_its_schema(local):
     jsonschema.validate(json.loads(answer["content"][0]["text"]), CLOSED_SCHEMA)
 
 
+@STRUCTURED_OUTPUT
 def test_converse_structured_output_answers_by_its_schema(local):
     """A client of Converse's structured output could not be tried."""
-    members = local.client("bedrock-runtime").meta.service_model.operation_model("Converse").input_shape.members
-    if "outputConfig" not in members:
-        pytest.skip("this botocore does not have structured output")
     structure = {"jsonSchema": {"schema": json.dumps(CLOSED_SCHEMA), "name": "answer"}}
     form = {"textFormat": {"type": "json_schema", "structure": structure}}
     answer = converse(local, "us.anthropic.claude-haiku-4-5-20251001-v1:0", **converse_body(outputConfig=form))
@@ -252,11 +251,10 @@ def test_functions_answer_in_place_of_the_schema():
     assert json.loads(text) == {"model": MODEL.removeprefix("us."), "asked": "why?"}
 
 
+@TOKEN_COUNTS
 def test_count_tokens_knows_claude_by_bare_id_only(local):
     """A client would rely on a count that AWS refuses for profiles."""
     client = local.client("bedrock-runtime")
-    if not hasattr(client, "count_tokens"):
-        pytest.skip("this botocore does not have CountTokens")
     model = "anthropic.claude-haiku-4-5-20251001-v1:0"
     source = {"invokeModel": {"body": json.dumps(messages_body("x" * 400))}}
     assert client.count_tokens(modelId=model, input=source)["inputTokens"] == 100
@@ -264,7 +262,7 @@ def test_count_tokens_knows_claude_by_bare_id_only(local):
         client.count_tokens(modelId=f"us.{model}", input=source)
 
 
-@CURRENT_BOTOCORE
+@INFERENCE_PROFILES
 def test_inference_profile_tells_its_model(local):
     """A client could not find the family behind an application profile."""
     client = local.client("bedrock")

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from batch_runs import BUCKET, ROLE, SCHEMA, FastTime, World, small
-from local_bedrock_jobs import CURRENT_BOTOCORE
+from botocore_models import INFERENCE_PROFILES
 
 from bedrock_batch.aws.clients import ClientFactory, supports
 from bedrock_batch.batch_processor import BedrockBatchProcessor
@@ -297,7 +297,7 @@ def profiled() -> Iterator[LocalBedrock]:
         yield server
 
 
-@CURRENT_BOTOCORE
+@INFERENCE_PROFILES
 @pytest.mark.parametrize("mode", ["realtime", "batch"])
 def test_an_application_profile_is_asked_as_the_model_behind_it(profiled: LocalBedrock, mode: str) -> None:
     """A user with profiles for cost allocation would be refused, since the ARN does not say which model it is."""
@@ -323,7 +323,7 @@ def test_a_setting_tells_what_is_behind_a_profile(profiled: LocalBedrock, more: 
     assert "GetInferenceProfile" not in {call.operation for call in profiled.calls[-ROWS - 2 :]}
 
 
-@CURRENT_BOTOCORE
+@INFERENCE_PROFILES
 def test_a_role_that_may_not_look_a_profile_up_is_told_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
     """A user would only see that the answers got worse."""
     behaviour = small(application_profiles={"team1": "us.anthropic.claude-opus-4-8"})

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from batch_runs import NOVA, World, make_rows, write_table
-from local_bedrock_jobs import CURRENT_BOTOCORE
+from botocore_models import TOKEN_COUNTS
 
 from bedrock_batch.container import container_paths
 from bedrock_batch.errors import ConfigurationError
@@ -28,7 +28,7 @@ def plan_of(world: World, *, show_rows: bool = False, **environ: str) -> dict[st
     return plan_step(request, show_rows=show_rows)
 
 
-@CURRENT_BOTOCORE
+@TOKEN_COUNTS
 def test_the_plan_is_what_the_run_does(make_world: Callable[..., World]) -> None:
     """A user would decide on figures that the run does not keep."""
     world = make_world()
@@ -58,14 +58,14 @@ def test_equal_prompts_are_planned_as_they_are_asked(make_world: Callable[..., W
     assert any("20 of 40 prompts are identical" in problem for problem in plan_of(world)["problems"])
 
 
-@CURRENT_BOTOCORE
+@TOKEN_COUNTS
 def test_tokens_are_counted_where_the_model_counts(make_world: Callable[..., World]) -> None:
     """A plan would be a guess although the service would count for nothing."""
     method = plan_of(make_world())["estimate"]["method"]
     assert method.startswith("CountTokens on 12 prompts")
 
 
-@CURRENT_BOTOCORE
+@TOKEN_COUNTS
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
