@@ -85,7 +85,7 @@ def check_paid_once(local: LocalBedrock, paid_before: Counter[str], jobs_before:
     assert sum(again.values()) - len(again) <= in_flight, f"{len(again)} prompts were paid for more than once"
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("share", range(SHARES), ids=[f"share_{number}" for number in range(SHARES)])
 @pytest.mark.parametrize(
     ("settings", "rows"),
     [pytest.param(batch_settings, 30, id="batch"), pytest.param(realtime_settings, 8, id="realtime")],
