@@ -23,6 +23,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.local
 
+.PHONY: packages
+packages: $(VENV)/.dev
+
 demo: $(VENV)/.local ## run the main job on real text by batch inference, without an AWS account
 	$(BIN)/python docs/examples/demo.py --mode auto
 
@@ -65,6 +68,10 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 
 # Of the kills at every call a quarter: all of them cost minutes, and most are of the step's own order of calls.
 OLDEST_OPTIONS ?= -k 'not (share_1 or share_2 or share_3)'
+
+.PHONY: oldest-packages
+oldest-packages:
+	@! $(or $(OLDEST_PYTHON),false) $(FITS_OLDEST) 2>/dev/null || $(MAKE) --no-print-directory build/oldest/.done
 
 test-oldest: ## run the tests on the oldest supported packages and Python
 	@if $(or $(OLDEST_PYTHON),false) $(FITS_OLDEST) 2>/dev/null; \

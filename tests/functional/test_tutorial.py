@@ -64,7 +64,7 @@ def test_the_page_says_what_is_seen(followed: tuple[Path, str]) -> None:
     assert "reviews.csv has no column 'review'" in shown
     assert "did you mean 'review_text'?" in shown
     assert "| Review: It boils in a minute" in shown
-    assert " 0 problems" in shown
+    assert " 0 with a problem" in shown
     assert "one call" in shown
 
 
