@@ -19,7 +19,9 @@ from bedrock_batch.spending import Spending
 ANSWERS_AT_ONCE = 4096
 CHARACTERS_AT_ONCE = 32 << 20
 TOKEN_CHARACTERS = 4
-ROWS_AT_ONCE = 4096
+# And so much when they are handed out.
+ROWS_AT_ONCE = 16_384
+BYTES_AT_ONCE = 64 << 20
 
 
 class JobAnswers:
@@ -63,12 +65,9 @@ class JobAnswers:
         if len(self._pending) >= ANSWERS_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE:
             self.flush()
 
-    def accept(self, text: memoryview, prefilled: bool) -> dict[str, Any] | None:
-        """Return the fields of the text of a complete answer if it is valid as it stands, for `add_accepted`."""
-        try:
-            return self._parser.accept_text(str(text, "utf-8"), prefilled)
-        except UnicodeDecodeError:
-            return None
+    def acceptor(self, prefilled: bool) -> Callable[[memoryview], dict[str, Any] | None]:
+        """Return the function that tells which answers `add_accepted` takes: see `ResponseParser.acceptor`."""
+        return self._parser.acceptor(prefilled)
 
     def add_accepted(self, answers: AcceptedAnswers) -> None:
         """Take answers whose fields were accepted."""
@@ -106,6 +105,13 @@ class JobAnswers:
         if not np.array_equal(numbers[order], np.arange(start, stop)):
             raise ValueError(f"rows {start} to {stop} do not have one answer each")
         batches = [*self._store.batches(), *([self._columns.to_batch([*outcomes.values()])] if outcomes else [])]
-        for position in range(0, stop - start, ROWS_AT_ONCE):
-            wanted = order[position : position + ROWS_AT_ONCE]
+        rows_at_once = _rows_at_once(batches)
+        for position in range(0, stop - start, rows_at_once):
+            wanted = order[position : position + rows_at_once]
             yield start + position, gather(batches, wanted, self._columns.arrow_schema)
+
+
+def _rows_at_once(batches: list[pa.RecordBatch]) -> int:
+    size: int = sum(batch.nbytes for batch in batches)
+    rows: int = sum(batch.num_rows for batch in batches)
+    return max(1, min(ROWS_AT_ONCE, rows * BYTES_AT_ONCE // max(size, 1)))

@@ -65,9 +65,21 @@ class ResponseParser:
             case ModelAnswer():
                 return self._answered(output)
 
-    def accept_text(self, text: str, prefilled: bool) -> dict[str, Any] | None:
-        """Return the fields of a complete answer's text, absent ones left out, or None if it is not valid as it is."""
-        return self._accept_text(_as_prefilled(text) if prefilled or self._prefill else text)
+    def acceptor(self, prefilled: bool) -> Callable[[memoryview], dict[str, Any] | None]:
+        """Return a function of the UTF-8 text of a complete answer that gives its fields, absent ones left out.
+
+        It gives None where the answer is not valid as it stands; `parse` tells what comes of it then.
+        """
+        accept, is_prefilled = self._accept_text, prefilled or self._prefill
+
+        def accept_bytes(text: memoryview) -> dict[str, Any] | None:
+            try:
+                whole = str(text, "utf-8")
+            except UnicodeDecodeError:
+                return None
+            return accept(_as_prefilled(whole) if is_prefilled else whole)
+
+        return accept_bytes
 
     def _failed(self, error: RecordError) -> Outcome:
         return Outcome(
@@ -233,4 +245,4 @@ def _sources(text: str, prefill: bool) -> list[str]:
 
 
 def _as_prefilled(text: str) -> str:
-    return text if text.lstrip().startswith("{") else "{" + text
+    return text if text[:1] == "{" or text.lstrip()[:1] == "{" else "{" + text

@@ -7,6 +7,7 @@ Converse write it. To make a tree of Python objects of each is half of the work.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -27,6 +28,7 @@ from bedrock_batch.records import RECORD_ID_WIDTH
 from bedrock_batch.responses import COMPLETE_STOP_REASONS
 
 BLOCK_BYTES = 4 << 20
+BLOCKS_AHEAD = 2
 LINES_LOOKED_AT = 20
 NO_ROW = -1
 # Beyond it a count of tokens is looked at one by one, whether it can be stored.
@@ -98,6 +100,15 @@ class PlainLines:
 
 
 @dataclass(frozen=True, slots=True)
+class ParsedBlock:
+    """Some whole lines of a result file, and what Arrow parses in them by a form, None where it cannot."""
+
+    data: bytes
+    table: pa.Table | None
+    form: _Form
+
+
+@dataclass(frozen=True, slots=True)
 class ResultBlock:
     """Some whole lines of a result file, and what is plain in them; None where the lines must be read one by one."""
 
@@ -110,18 +121,21 @@ class ResultBlock:
 
 
 def read_blocks(paths: Iterable[Path]) -> Generator[ResultBlock, None, None]:
-    """Yield the blocks of result files, the next being read in a thread while one is worked on."""
+    """Yield the blocks of result files, the next two being parsed in a thread while one is worked on.
+
+    All that needs the interpreter is done here: the thread would wait for its turn each time it comes back from Arrow.
+    """
     # In this order: the thread has ended when the files are closed.
     with closing(_raw_blocks(paths)) as blocks, ThreadPoolExecutor(1, thread_name_prefix="results") as pool:
-        following = pool.submit(_next_block, blocks)
-        while (block := following.result()) is not None:
-            following = pool.submit(_next_block, blocks)
-            yield block
+        ahead = deque(pool.submit(_parse_next, blocks) for _ in range(BLOCKS_AHEAD))
+        while (parsed := ahead.popleft().result()) is not None:
+            ahead.append(pool.submit(_parse_next, blocks))
+            yield ResultBlock(parsed.data, find_plain_lines(parsed))
 
 
-def _next_block(blocks: Iterator[bytes]) -> ResultBlock | None:
+def _parse_next(blocks: Iterator[bytes]) -> ParsedBlock | None:
     data = next(blocks, None)
-    return None if data is None else ResultBlock(data, find_plain_lines(data))
+    return None if data is None else parse_block(data)
 
 
 def _raw_blocks(paths: Iterable[Path]) -> Generator[bytes, None, None]:
@@ -131,13 +145,13 @@ def _raw_blocks(paths: Iterable[Path]) -> Generator[bytes, None, None]:
                 yield data if data.endswith(b"\n") else data + file.readline()
 
 
-def find_plain_lines(data: bytes) -> PlainLines | None:
-    """Return the plain lines of a block, or None where it holds what Arrow does not read line by line."""
-    count, form = _count_objects(data), _find_form(data)
-    if count is None or form is None:
-        return None
-    input_type, output_form = form
-    fields = [("recordId", pa.string()), ("modelInput", input_type), ("modelOutput", output_form.arrow_type())]
+def parse_block(data: bytes) -> ParsedBlock:
+    """Return a block as Arrow parses it, without a table where it is of another form than those known."""
+    known = _find_form(data)
+    if known is None:
+        return ParsedBlock(data, None, _MESSAGES)
+    input_type, form = known
+    fields = [("recordId", pa.string()), ("modelInput", input_type), ("modelOutput", form.arrow_type())]
     try:
         table = pj.read_json(
             pa.BufferReader(data),
@@ -145,8 +159,15 @@ def find_plain_lines(data: bytes) -> PlainLines | None:
             parse_options=pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore"),
         )
     except pa.ArrowException:  # a line is no JSON, or of another form
+        table = None
+    return ParsedBlock(data, table, form)
+
+
+def find_plain_lines(block: ParsedBlock) -> PlainLines | None:
+    """Return the plain lines of a block, or None where it holds what Arrow does not read line by line."""
+    if block.table is None or block.table.num_rows != _count_objects(block.data):
         return None
-    return _plain_lines(table.combine_chunks().to_batches()[0], output_form) if table.num_rows == count else None
+    return _plain_lines(block.table.combine_chunks().to_batches()[0], block.form)
 
 
 def _count_objects(data: bytes) -> int | None:

@@ -108,10 +108,11 @@ def _take_plain_lines(block: ResultBlock, plain: PlainLines, sent: SentRecords, 
     rows: list[int] = []
     fields: list[dict[str, Any]] = []
     lines: list[bytes] = []
-    answered, errors, accept, prefilled = results.answered, results.errors, results.answers.accept, sent.prefilled
+    answered, errors, accept = results.answered, results.errors, results.answers.acceptor(sent.prefilled)
+    check_of = sent.checks.get
     for row, (number, prompt, text) in enumerate(plain):
         is_new = number not in answered and number not in errors
-        if is_new and sent.checks.get(number) == crc32(prompt) and (got := accept(text, prefilled)) is not None:
+        if is_new and check_of(number) == crc32(prompt) and (got := accept(text)) is not None:
             answered.add(number)
             rows.append(row)
             fields.append(got)

@@ -103,9 +103,9 @@ class ResponseSchema:
             fields: dict[str, Any] = self._dict_validator.validate_json(json_text)
             for name in self._unchecked:
                 check_storable(fields.get(name), name)
-        except (ValueError, RecursionError):  # ValidationError is a ValueError
+            return fields if self._referee.is_valid(fields) else None
+        except Exception:  # ValidationError, too deep a nesting, and what `_is_accepted` tells of
             return None
-        return fields if self._is_accepted(fields) else None
 
     def _accept_by_model(self, json_text: str) -> dict[str, Any] | None:
         try:

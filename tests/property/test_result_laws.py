@@ -17,7 +17,7 @@ from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.prices import PriceBook
 from bedrock_batch.records import record_id
 from bedrock_batch.responses import ResponseParser
-from bedrock_batch.result_blocks import find_plain_lines
+from bedrock_batch.result_blocks import find_plain_lines, parse_block
 from bedrock_batch.results import SentRecords, read_results
 from bedrock_batch.schema import ResponseSchema
 from bedrock_batch.spending import Spending
@@ -160,7 +160,7 @@ def test_plain_lines_are_found(as_blocks: bool, is_converse: bool) -> None:
     }[is_converse]
     inputs = [echo_of(f"prompt {number} ä", as_blocks) for number in ROWS]
     entries = [{"recordId": record_id(n), "modelInput": inputs[n], "modelOutput": output} for n in ROWS]
-    plain = find_plain_lines(b"".join(json.dumps(entry).encode() + b"\n" for entry in entries))
+    plain = find_plain_lines(parse_block(b"".join(json.dumps(entry).encode() + b"\n" for entry in entries)))
     assert plain is not None
     assert [*plain] == [(n, f"prompt {n} ä".encode(), b'"a": 1}') for n in ROWS]
     assert plain.stop_reasons.to_pylist() == ["end_turn"] * len(ROWS)
