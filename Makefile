@@ -66,7 +66,7 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 		-e '.[local,terminal]' hypothesis jsonschema pytest pytest-socket pytest-timeout pytest-xdist
 	@touch $@
 
-# Of the kills at every call a quarter: all of them cost minutes, and most are of the step's own order of calls.
+# Of the kills a quarter: all of them cost minutes, and most are of the step's own order of calls.
 OLDEST_OPTIONS ?= -k 'not (share_1 or share_2 or share_3)'
 
 .PHONY: oldest-packages

@@ -139,7 +139,7 @@ def compare_staging(folder: Path, rows: int, prompt_bytes: int, rounds: int) -> 
     return measure(ways, rounds)
 
 
-def compare_reading(folder: Path, rows: int, rounds: int, *, converse: bool = False) -> dict[str, Rate]:
+def compare_reading(folder: Path, rows: int, rounds: int, converse: bool) -> dict[str, Rate]:
     """Return rows per second of the three ways from a result file to a table."""
     prompts = [f"Judge the review of product {n % 97}: {'word ' * 195}{n}" for n in range(rows)]
     path = write_results(folder / f"results-{converse}.jsonl.out", prompts, converse=converse)

@@ -118,7 +118,7 @@ def test_a_kill_at_any_call_costs_at_most_the_record_in_flight(
     assert ordinal > 10
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(SHARES), ids=[f"share_{number}" for number in range(SHARES)])
 @pytest.mark.parametrize(
     ("settings", "rows"),
     [pytest.param(batch_settings, 1000, id="batch"), pytest.param(realtime_settings, 400, id="realtime")],
