@@ -57,9 +57,7 @@ def report(folder: Path, rows: int, rounds: int, *, large: bool) -> Iterable[str
 
 
 def _apart(measure_rates: Callable[..., dict[str, Rate]], *arguments: object) -> dict[str, Rate]:
-    """Measure in a process of its own: what one measurement leaves in memory slows the next, and a child of a large
-    process counts the memory of its parent as its own peak.
-    """
+    """Measure in a process of its own: what one measurement leaves in memory slows the next."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measure_rates, arguments)
 

@@ -83,9 +83,16 @@ def run_step(root: Path, environ: Mapping[str, str], **settings: str) -> RunFigu
     log = root / "log.txt"
     begun = time.monotonic()
     with log.open("w") as file:
-        process = subprocess.Popen([*command, "--processing-dir", str(root)], env=environment, stderr=file)
-        _, status, usage = os.wait4(process.pid, 0)
+        child = [
+            sys.executable,
+            str(Path(__file__).with_name("bench_child.py")),
+            *command,
+            "--processing-dir",
+            str(root),
+        ]
+        done = subprocess.run(child, env=environment, stdout=subprocess.PIPE, stderr=file, check=True)
     seconds = time.monotonic() - begun
+    status, cpu_seconds, peak = json.loads(done.stdout.splitlines()[-1])
     if status:
         raise RuntimeError(f"the step failed:\n{log.read_text()[-2000:]}")
     (summary,) = (root / "output" / "summary").glob("*.json")
@@ -94,7 +101,7 @@ def run_step(root: Path, environ: Mapping[str, str], **settings: str) -> RunFigu
     return RunFigures(
         figures["total_records"],
         seconds,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss / 1024,
+        cpu_seconds,
+        peak / 1024,
         len(figures["batch_job_info"]["jobs"]),
     )
