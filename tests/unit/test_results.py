@@ -126,6 +126,15 @@ def test_a_line_that_is_not_json_costs_the_record_whose_id_it_shows(files: Files
     assert results.counts.unreadable == 2
 
 
+def test_a_line_nested_without_end_costs_no_other_record(files: Files) -> None:
+    """A hostile answer would end the process, and the answers of a whole job would never be read."""
+    deep = b'"more": ' + b"[" * 1_000_000 + b"]" * 1_000_000 + b', "usage"'
+    first = files.line(0, {"a": 0}).replace(b'"usage"', deep)
+    results = files.read(first + b"".join(files.line(number, {"a": number}) for number in (1, 2, 3)))
+    assert {number: kinds(results)[number] for number in (1, 2, 3)} == dict.fromkeys((1, 2, 3), "answer")
+    assert kinds(results)[0] in ("answer", "unreadable")
+
+
 def test_an_answer_under_another_records_id_is_not_taken(files: Files) -> None:
     """A row would get the answer to another row's text."""
     bodies = [INPUT.body(files.prompts[number]) for number in (1, 0)]
