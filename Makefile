@@ -4,7 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCES := src tests docs/examples tools
 # More workers than two processors, since many tests wait for processes. Small chunks, or one worker gets all slow tests.
-PYTEST  := -m pytest -n 4 --maxschedchunk 4
+WORKERS ?= 4
+PYTEST  := -m pytest -n $(WORKERS) --maxschedchunk 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-realtime test check format bench clean pyz image image-test package-test pipeline-test test-oldest fuzz audit constraints
