@@ -27,8 +27,8 @@ from bedrock_batch.outcome_columns import AcceptedAnswers
 from bedrock_batch.records import RECORD_ID_WIDTH
 from bedrock_batch.responses import COMPLETE_STOP_REASONS
 
-# The JSON reader of pyarrow 14 ended the process (a segmentation fault) over damaged lines. Fuzzing found none in 26; the
-# versions between were not tried, and every line is read by itself there.
+# The JSON reader of pyarrow 14 ended the process (a segmentation fault) over damaged lines. Fuzzing found nothing in 26;
+# the versions between were not tried, and every line is read by itself there.
 OLDEST_ARROW = 26
 BLOCK_BYTES = 4 << 20
 BLOCKS_AHEAD = 2
