@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from bedrock_batch.outcome_columns import AcceptedAnswers, OutcomeColumns
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, Outcome
 from bedrock_batch.responses import ResponseParser
 from bedrock_batch.segments import SegmentStore, gather
@@ -64,16 +63,6 @@ class JobAnswers:
         self._characters += len(outcome.raw_response or "") or TOKEN_CHARACTERS * (outcome.output_tokens or 0)
         if len(self._pending) >= ANSWERS_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE:
             self.flush()
-
-    def acceptor(self, prefilled: bool) -> Callable[[memoryview], dict[str, Any] | None]:
-        """Return the function that tells which answers `add_accepted` takes: see `ResponseParser.acceptor`."""
-        return self._parser.acceptor(prefilled)
-
-    def add_accepted(self, answers: AcceptedAnswers) -> None:
-        """Take answers whose fields were accepted."""
-        counts = answers.input_tokens.to_pylist(), answers.output_tokens.to_pylist()
-        self._spending.add_answers("batch", answers.model_id, *counts, reserved=len(answers.numbers))
-        self._write(answers.numbers, self._columns.accepted_batch(answers))
 
     def flush(self) -> None:
         """Write to disk what is still in memory."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from bedrock_batch.errors import ConfigurationError
-from bedrock_batch.records import Outcome, ParseStatus
+from bedrock_batch.records import Outcome
 from bedrock_batch.schema import ResponseSchema
 
 # The columns that every run keeps beside the answers: name, type, and whether `BEDROCK_OUTPUT_METADATA` shows it.
@@ -34,32 +32,6 @@ _STATUS: tuple[tuple[str, pa.DataType], ...] = (
     ("validation_error", pa.string()),
     ("raw_response", pa.string()),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedAnswers:
-    """Answers of one model in batch that were valid as they stood, column by column; absent fields are left out."""
-
-    model_id: str
-    numbers: list[int]
-    fields: list[dict[str, Any]]
-    stop_reasons: pa.Array
-    input_tokens: pa.Array
-    output_tokens: pa.Array
-
-    def columns(self) -> dict[str, pa.Array]:
-        """Return the columns that differ from one of the outcomes for which the answers stand to the next."""
-        return {
-            "stop_reason": self.stop_reasons,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "batch_input_tokens": self.input_tokens,
-            "batch_output_tokens": self.output_tokens,
-        }
-
-    def outcome(self, parse_status: ParseStatus) -> Outcome:
-        """Return the outcome that they all have but for these columns and their fields."""
-        return Outcome({}, parse_status, answered=True, repair="none", model_id=self.model_id, source="batch")
 
 
 class OutcomeColumns:
@@ -88,15 +60,6 @@ class OutcomeColumns:
         """Return the same as a table."""
         return pa.Table.from_batches([self.to_batch(outcomes)])
 
-    def accepted_batch(self, answers: AcceptedAnswers) -> pa.RecordBatch:
-        """Return what `to_batch` would return for the outcomes of these answers, without making them."""
-        arrays = self._schema.to_arrays(answers.fields) if self._schema else []
-        own, alike = answers.columns(), answers.outcome("success" if self._schema else "json_only")
-        for name, kind in [*_STATUS, *((name, kind) for name, kind, _ in _METADATA)]:
-            is_own = name in own
-            arrays.append(own[name] if is_own else _repeat(getattr(alike, name), kind, len(answers.numbers)))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
-
     def public_names(self, metadata: bool) -> tuple[str, ...]:
         """Return the names of the columns that the output files get; ConfigurationError when two are the same."""
         shown = [self._prefix + name for name, _, public in _METADATA if public and metadata]
@@ -108,10 +71,6 @@ class OutcomeColumns:
         """Return the columns of the output files under their names there, out of those of `arrow_schema`."""
         shown = [f"_{name}" for name, _, public in _METADATA if public and metadata]
         return answers.select([*self.names, *shown]).rename_columns(list(self.public_names(metadata)))
-
-
-def _repeat(value: Any, kind: pa.DataType, count: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, kind), count)
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:

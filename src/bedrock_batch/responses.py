@@ -53,7 +53,6 @@ class ResponseParser:
     def __init__(self, schema: ResponseSchema | None, prefill: bool = False) -> None:
         self._prefill = prefill
         self._accept: Callable[[str], dict[str, Any]] = schema.validate_text if schema else _accept_object
-        self._accept_text: Callable[[str], dict[str, Any] | None] = schema.accept_text if schema else _object_or_none
         self._success: ParseStatus = "success" if schema else "json_only"
         self._no_fields: dict[str, Any] = dict.fromkeys(schema.fields) if schema else {}
 
@@ -64,22 +63,6 @@ class ResponseParser:
                 return self._failed(output)
             case ModelAnswer():
                 return self._answered(output)
-
-    def acceptor(self, prefilled: bool) -> Callable[[memoryview], dict[str, Any] | None]:
-        """Return a function of the UTF-8 text of a complete answer that gives its fields, absent ones left out.
-
-        It gives None where the answer is not valid as it stands; `parse` tells what comes of it then.
-        """
-        accept, is_prefilled = self._accept_text, prefilled or self._prefill
-
-        def accept_bytes(text: memoryview) -> dict[str, Any] | None:
-            try:
-                whole = str(text, "utf-8")
-            except UnicodeDecodeError:
-                return None
-            return accept(_as_prefilled(whole) if is_prefilled else whole)
-
-        return accept_bytes
 
     def _failed(self, error: RecordError) -> Outcome:
         return Outcome(
@@ -208,13 +191,6 @@ def _accept_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise MalformedJson(str(error)) from None
     return {}
-
-
-def _object_or_none(text: str) -> dict[str, Any] | None:
-    try:
-        return _accept_object(text)
-    except MalformedJson:
-        return None
 
 
 def _candidates(text: str, prefill: bool) -> Iterator[tuple[str, str]]:

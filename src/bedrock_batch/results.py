@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from pydantic_core import from_json
+
 from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jsonl import OutputLine, parse_output_line
 from bedrock_batch.model_input import prompt_of
 from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordError, record_number
-from bedrock_batch.result_blocks import PlainLines, ResultBlock, read_blocks
 from bedrock_batch.staging import prompt_check
 from bedrock_batch.text import shorten
 
@@ -83,9 +83,16 @@ def read_results(
     says about the job.
     """
     results = JobResults(answers)
-    with closing(read_blocks(paths)) as blocks:
-        for block in blocks:
-            _take_block(block, sent, results)
+    for path in paths:
+        with path.open("rb") as file:
+            for line in file:  # binary files end lines at \n only: U+2028 and its like stand inside JSON strings
+                answer = _plain_answer(line, sent)
+                if answer is None or answer.number in results.answered or answer.number in results.errors:
+                    _take_line(line, sent, results)
+                else:
+                    results.counts.lines += 1
+                    results.answered.add(answer.number)
+                    answers.add(answer)
     answers.flush()
     message = UNANSWERED[unanswered] + (f": {shorten(reason, REASON_LIMIT)}" if reason else "")
     for number in sent.checks:
@@ -95,33 +102,19 @@ def read_results(
     return results
 
 
-def _take_block(block: ResultBlock, sent: SentRecords, results: JobResults) -> None:
-    if block.plain is None:
-        for line in block.lines():
-            _take_line(line, sent, results)
-    else:
-        _take_plain_lines(block, block.plain, sent, results)
-
-
-def _take_plain_lines(block: ResultBlock, plain: PlainLines, sent: SentRecords, results: JobResults) -> None:
-    """Take the lines of a block in their order: those with the valid answer to their record at once, others by one."""
-    rows: list[int] = []
-    fields: list[dict[str, Any]] = []
-    lines: list[bytes] = []
-    answered, errors, accept = results.answered, results.errors, results.answers.acceptor(sent.prefilled)
-    check_of = sent.checks.get
-    for row, (number, prompt, text) in enumerate(plain):
-        is_new = number not in answered and number not in errors
-        if is_new and check_of(number) == crc32(prompt) and (got := accept(text)) is not None:
-            answered.add(number)
-            rows.append(row)
-            fields.append(got)
-        else:
-            lines = lines or block.lines()
-            _take_line(lines[row], sent, results)
-    results.counts.lines += len(rows)
-    if rows:
-        results.answers.add_accepted(plain.accepted(rows, fields, sent.model_id))
+def _plain_answer(line: bytes, sent: SentRecords) -> ModelAnswer | None:
+    """Return the answer on a line that carries its own record's input, as nearly every one is; else None."""
+    try:
+        value = from_json(line)
+        number, body = record_number(value["recordId"]), value["modelOutput"]
+        echoed = value["modelInput"]["messages"][0]["content"]
+        if echoed.__class__ is list:
+            echoed = echoed[0]["text"]
+        if number is not None and body.__class__ is dict and crc32(echoed.encode()) == sent.checks[number]:
+            return ModelAnswer(number, body, sent.model_id, "batch", prefilled=sent.prefilled)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass  # another kind of line: `_take_line` tells which
+    return None
 
 
 def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bedrock_batch.outcome_columns import AcceptedAnswers, OutcomeColumns
+from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, RecordError
 from bedrock_batch.responses import BROKEN_STOP_REASONS, ResponseParser
 from bedrock_batch.schema import ResponseSchema, SchemaMismatch
@@ -272,20 +272,3 @@ def test_an_answer_is_accepted_as_its_model_reads_it(case: tuple[dict[str, Any],
     else:
         assert repr(accepted) == repr(dumped_by_model(schema, text))
         assert schema.validate_text(text) == {name: accepted.get(name) for name in schema.fields}
-
-
-@given(schemas_with_answers(), st.integers(0, 3))
-def test_columns_made_from_accepted_answers_hold_what_outcomes_hold(
-    case: tuple[dict[str, Any], dict[str, Any]], count: int
-) -> None:
-    """A cell would depend on which way its answer came into the table."""
-    schema, text = ResponseSchema(case[0]), json.dumps(case[1])
-    accepted = schema.accept_text(text)
-    assume(accepted is not None)
-    columns, figures = OutcomeColumns(schema, "p_"), pa.array([5] * count, pa.int64())
-    reasons = pa.array(["end_turn"] * count, pa.string())
-    answers = AcceptedAnswers("m", [*range(count)], [accepted] * count, reasons, figures, figures)
-    usage = {"input_tokens": 5, "output_tokens": 5}
-    body = {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage}
-    outcome = ResponseParser(schema).parse(ModelAnswer(0, body, "m", "batch"))
-    assert columns.accepted_batch(answers).equals(columns.to_batch([outcome] * count))
