@@ -8,7 +8,7 @@ WORKERS ?= 4
 PYTEST  := -m pytest -n $(WORKERS) --maxschedchunk 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-realtime test check format bench clean pyz image image-test package-test pipeline-test test-oldest fuzz audit constraints
+.PHONY: help demo demo-realtime test check format bench clean pyz image image-test package-test pipeline-test test-oldest packages oldest-packages fuzz audit constraints
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,7 +24,6 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.local
 
-.PHONY: packages
 packages: $(VENV)/.dev
 
 demo: $(VENV)/.local ## run the main job on real text by batch inference, without an AWS account
@@ -70,7 +69,6 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 # Of the kills a quarter: all of them cost minutes, and most are of the step's own order of calls.
 OLDEST_OPTIONS ?= -k 'not (share_1 or share_2 or share_3)'
 
-.PHONY: oldest-packages
 oldest-packages:
 	@! $(or $(OLDEST_PYTHON),false) $(FITS_OLDEST) 2>/dev/null || $(MAKE) --no-print-directory build/oldest/.done
 

@@ -66,13 +66,13 @@ class JobAnswers:
 
     def flush(self) -> None:
         """Write to disk what is still in memory."""
-        pending, self._pending, self._characters = self._pending, {}, 0
-        self._write([*pending], self._columns.to_batch([*pending.values()]))
+        if self._pending:
+            self._write([*self._pending], self._columns.to_batch([*self._pending.values()]))
+            self._pending, self._characters = {}, 0
 
     def _write(self, numbers: list[int], batch: pa.RecordBatch) -> None:
-        if numbers:
-            self._store.write(len(self._stored), batch)
-            self._stored += numbers
+        self._store.write(len(self._stored), batch)
+        self._stored += numbers
 
     def extend(self, other: JobAnswers) -> None:
         """Take over all that another has."""

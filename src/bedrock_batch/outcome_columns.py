@@ -56,10 +56,6 @@ class OutcomeColumns:
         arrays += [pa.array([getattr(outcome, name) for outcome in outcomes], kind) for name, kind, _ in _METADATA]
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
 
-    def to_table(self, outcomes: Sequence[Outcome]) -> pa.Table:
-        """Return the same as a table."""
-        return pa.Table.from_batches([self.to_batch(outcomes)])
-
     def public_names(self, metadata: bool) -> tuple[str, ...]:
         """Return the names of the columns that the output files get; ConfigurationError when two are the same."""
         shown = [self._prefix + name for name, _, public in _METADATA if public and metadata]

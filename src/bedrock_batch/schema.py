@@ -96,21 +96,18 @@ class ResponseSchema:
         self._serializer = model.model_class.__pydantic_serializer__
 
     def accept_text(self, json_text: str) -> dict[str, Any] | None:
-        """Return what an answer given as JSON text holds, absent fields left out; None where a judge refuses it."""
+        """Return what an answer given as JSON text holds, absent fields left out.
+
+        None where a judge refuses it, and for a schema of which only the model can tell: see `dict_validator`.
+        """
         if self._dict_validator is None:
-            return self._accept_by_model(json_text)
+            return None
         try:
             fields: dict[str, Any] = self._dict_validator.validate_json(json_text)
             for name in self._unchecked:
                 check_storable(fields.get(name), name)
             return fields if self._referee.is_valid(fields) else None
         except Exception:  # ValidationError, too deep a nesting, and what `_is_accepted` tells of
-            return None
-
-    def _accept_by_model(self, json_text: str) -> dict[str, Any] | None:
-        try:
-            return self._judge(self._validator.validate_json(json_text))
-        except ValueError:
             return None
 
     def validate_text(self, json_text: str) -> dict[str, Any]:

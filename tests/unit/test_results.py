@@ -23,7 +23,7 @@ from bedrock_batch.staging import prompt_check
 
 MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
 INPUT = build_model_input(settings_from_mapping({"primary_model_id": MODEL}), MODEL)
-# Arrow reads a block of the first lines as a whole, and gives one of the second back to be read line by line.
+# Lines of the first are plain; the strict parser refuses those of the second.
 ALL_PROMPTS = {
     "plain": {number: f"prompt {number} \u2028 Grüße" for number in range(4)},
     "with half of a surrogate pair": {number: f"prompt {number} \u2028 Grüße \ud800" for number in range(4)},

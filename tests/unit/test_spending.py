@@ -45,15 +45,15 @@ def test_records_without_an_answer_cost_nothing() -> None:
 
 def test_many_answers_cost_what_each_costs() -> None:
     """The cost of a run would depend on how its answers came in."""
-    long = PriceBook({}).find("anthropic.claude-sonnet-4-5-20250929-v1:0")
-    assert long is not None
-    assert long.long_above is not None
-    read, written = [10, long.long_above, long.long_above + 1], [5, 6, 7]
-    together, each = Spending(PriceBook({})), Spending(PriceBook({}))
-    together.add_answers("batch", "anthropic.claude-sonnet-4-5-20250929-v1:0", read, written)
-    for tokens in zip(read, written, strict=True):
-        each.add_answers("batch", "anthropic.claude-sonnet-4-5-20250929-v1:0", *([count] for count in tokens))
-    assert together.as_dict() == each.as_dict()
+    model = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+    price = PriceBook({}).find(model)
+    assert price is not None
+    assert price.long_above is not None
+    tokens = [(10, 5), (price.long_above, 6), (price.long_above + 1, 7)]
+    together = Spending(PriceBook({}))
+    for read, written in tokens:
+        together.add(replace(ANSWER, model_id=model, input_tokens=read, output_tokens=written))
+    assert together.usd == pytest.approx(sum(price.cost("batch", *each, request=True) for each in tokens))
     assert together.usd > 0
 
 
