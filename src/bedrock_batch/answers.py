@@ -9,7 +9,6 @@ from typing import Any
 from bedrock_batch.text import printable
 
 _COUNT_LIMIT = 2**63
-_PLAIN_COUNTS = 2**40
 
 
 @dataclass(slots=True)  # not frozen for speed: see `records`
@@ -32,9 +31,6 @@ def read_answer(body: Mapping[str, Any]) -> AnswerText:
     Forms: Anthropic Messages, Converse (Nova's is the same), OpenAI chat, Llama `generation`. In batch Converse
     writes every member of a union, the absent ones as null. Never raises.
     """
-    plain = _read_plain_message(body)
-    if plain is not None:
-        return plain
     body = _mapping(body)  # a line of a result file may hold anything
     if output := _mapping(body.get("output")):
         return _read_blocks(body, _mapping(output.get("message")).get("content"), body.get("stopReason"))
@@ -43,22 +39,6 @@ def read_answer(body: Mapping[str, Any]) -> AnswerText:
     if choices := _items(body.get("choices")):
         return _read_choice(body, choices[0])
     return _answer(body, _text(body.get("generation")), body.get("stop_reason"))
-
-
-def _read_plain_message(body: Any) -> AnswerText | None:
-    """Return an Anthropic message of one block of text, which nearly every one is, without looking further."""
-    try:
-        (block,) = body["content"]
-        usage, text, reason = body["usage"], block["text"], body["stop_reason"]
-        used, written = usage["input_tokens"], usage["output_tokens"]
-        cached = (usage.get("cache_read_input_tokens") or 0) + (usage.get("cache_creation_input_tokens") or 0)
-        is_plain = block["type"] == "text" and reason.isascii() and text.__class__ is str
-        is_counted = 0 <= used < _PLAIN_COUNTS and 0 <= written < _PLAIN_COUNTS and 0 <= cached < _PLAIN_COUNTS
-        if is_plain and is_counted and used.__class__ is written.__class__ is cached.__class__ is int:
-            return AnswerText(text, reason, used + cached, written)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        pass
-    return None
 
 
 def _read_blocks(body: Mapping[str, Any], content: Any, stop_reason: Any) -> AnswerText:

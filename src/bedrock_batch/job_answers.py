@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from bedrock_batch.accepted import AcceptedAnswers
 from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, Outcome
 from bedrock_batch.responses import ResponseParser
-from bedrock_batch.segments import SegmentStore, gather
+from bedrock_batch.segments import SegmentStore, combine, gather
 from bedrock_batch.spending import Spending
 
+# So many outcomes become columns together, or as many as have so many bytes.
+OUTCOMES_AT_ONCE = 512
+OUTCOME_BYTES_AT_ONCE = 8 << 20
+TOKEN_BYTES = 4
 # So much is held in memory until it goes to disk.
-ANSWERS_AT_ONCE = 4096
-CHARACTERS_AT_ONCE = 32 << 20
-TOKEN_CHARACTERS = 4
-# And so much when they are handed out.
-ROWS_AT_ONCE = 16_384
-BYTES_AT_ONCE = 64 << 20
+ROWS_HELD = 4096
+BYTES_HELD = 32 << 20
+# And so much when the rows are handed out.
+BYTES_HANDED_OUT = 64 << 20
 
 
 class JobAnswers:
@@ -45,12 +50,15 @@ class JobAnswers:
         self._is_open = is_open
         folder.mkdir()
         self._store = SegmentStore(folder, columns.arrow_schema)
-        self._stored: list[int] = []
-        self._pending: dict[int, Outcome] = {}
-        self._characters = 0
+        self._stored = 0
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = 0
+        self._numbers = array("q")  # of the rows on disk, and then of those held
+        self._outcomes: dict[int, Outcome] = {}
+        self._outcome_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._stored) + len(self._pending) + len(self.opened)
+        return len(self._numbers) + len(self._outcomes) + len(self.opened)
 
     def add(self, answer: ModelAnswer) -> None:
         """Take the answer to a row."""
@@ -59,48 +67,67 @@ class JobAnswers:
         if self._is_open(outcome):
             self.opened[answer.number] = outcome
             return
-        self._pending[answer.number] = outcome
-        self._characters += len(outcome.raw_response or "") or TOKEN_CHARACTERS * (outcome.output_tokens or 0)
-        if len(self._pending) >= ANSWERS_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE:
-            self.flush()
+        self._outcomes[answer.number] = outcome
+        self._outcome_bytes += len(outcome.raw_response or "") or TOKEN_BYTES * (outcome.output_tokens or 0)
+        if len(self._outcomes) >= OUTCOMES_AT_ONCE or self._outcome_bytes >= OUTCOME_BYTES_AT_ONCE:
+            self._hold_outcomes()
 
-    def flush(self) -> None:
-        """Write to disk what is still in memory."""
-        if self._pending:
-            self._write([*self._pending], self._columns.to_batch([*self._pending.values()]))
-            self._pending, self._characters = {}, 0
+    def accept(self, texts: Iterable[str], prefilled: bool) -> list[dict[str, Any] | None]:
+        """Return the fields of the answers that `add_accepted` takes: see `ResponseParser.accept`."""
+        return self._parser.accept(texts, prefilled)
 
-    def _write(self, numbers: list[int], batch: pa.RecordBatch) -> None:
-        self._store.write(len(self._stored), batch)
-        self._stored += numbers
+    def add_accepted(self, answers: AcceptedAnswers) -> None:
+        """Take answers whose fields were accepted; none of them is open."""
+        counts = answers.input_tokens, answers.output_tokens
+        self._spending.add_answers("batch", answers.model_id, *counts, reserved=len(answers))
+        self._hold(array("q", answers.numbers), self._columns.accepted_batch(answers))
 
     def extend(self, other: JobAnswers) -> None:
         """Take over all that another has."""
         other.flush()
         position = 0
         for batch in other._store.batches():
-            self._write(other._stored[position : position + batch.num_rows], batch)
+            self._hold(other._numbers[position : position + batch.num_rows], batch)
             position += batch.num_rows
         self.opened.update(other.opened)
 
+    def flush(self) -> None:
+        """Write to disk what is still in memory."""
+        self._hold_outcomes()
+        self._write_held()
+
+    def _hold_outcomes(self) -> None:
+        outcomes, self._outcomes, self._outcome_bytes = self._outcomes, {}, 0
+        if outcomes:
+            self._hold(array("q", outcomes), self._columns.to_batch([*outcomes.values()]))
+
+    def _hold(self, numbers: array[int], batch: pa.RecordBatch) -> None:
+        self._numbers += numbers
+        self._held.append(batch)
+        self._held_bytes += batch.nbytes
+        if len(self._numbers) - self._stored >= ROWS_HELD or self._held_bytes >= BYTES_HELD:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        if self._held:
+            batch = combine(self._held, self._columns.arrow_schema)
+            self._store.write(self._stored, batch)
+            self._stored += batch.num_rows
+            self._held, self._held_bytes = [], 0
+
     def rows(self, start: int, stop: int, outcomes: Mapping[int, Outcome]) -> Iterator[tuple[int, pa.RecordBatch]]:
-        """Yield the columns of all rows from `start` to `stop` in order, some thousand at a time, with their first row.
+        """Yield the columns of all rows from `start` to `stop` in order, many at a time, with their first row.
 
         `outcomes` are those of the rows that are not on disk. ValueError unless the two make up every row once.
         """
         self.flush()
-        numbers = np.array([*self._stored, *outcomes], dtype=np.int64)
+        numbers = np.array(self._numbers + array("q", outcomes))
         order = np.argsort(numbers, kind="stable")
         if not np.array_equal(numbers[order], np.arange(start, stop)):
             raise ValueError(f"rows {start} to {stop} do not have one answer each")
         batches = [*self._store.batches(), *([self._columns.to_batch([*outcomes.values()])] if outcomes else [])]
-        rows_at_once = _rows_at_once(batches)
+        size: int = sum(batch.nbytes for batch in batches)
+        rows_at_once = max(1, (stop - start) * BYTES_HANDED_OUT // max(size, BYTES_HANDED_OUT))
         for position in range(0, stop - start, rows_at_once):
             wanted = order[position : position + rows_at_once]
             yield start + position, gather(batches, wanted, self._columns.arrow_schema)
-
-
-def _rows_at_once(batches: list[pa.RecordBatch]) -> int:
-    size: int = sum(batch.nbytes for batch in batches)
-    rows: int = sum(batch.num_rows for batch in batches)
-    return max(1, min(ROWS_AT_ONCE, rows * BYTES_AT_ONCE // max(size, 1)))

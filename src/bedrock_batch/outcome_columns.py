@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
+from bedrock_batch.accepted import AcceptedAnswers
 from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.records import Outcome
 from bedrock_batch.schema import ResponseSchema
@@ -56,6 +58,16 @@ class OutcomeColumns:
         arrays += [pa.array([getattr(outcome, name) for outcome in outcomes], kind) for name, kind, _ in _METADATA]
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
 
+    def accepted_batch(self, answers: AcceptedAnswers) -> pa.RecordBatch:
+        """Return what `to_batch` would return for the outcomes of these answers, without making them."""
+        arrays = self._schema.to_arrays(answers.fields) if self._schema else []
+        own, alike = answers.columns(), answers.outcome("success" if self._schema else "json_only")
+        for name, kind in [*_STATUS, *((name, kind) for name, kind, _ in _METADATA)]:
+            values = own.get(name)
+            same = values is None
+            arrays.append(_repeat(getattr(alike, name), kind, len(answers)) if same else pa.array(values, kind))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
+
     def public_names(self, metadata: bool) -> tuple[str, ...]:
         """Return the names of the columns that the output files get; ConfigurationError when two are the same."""
         shown = [self._prefix + name for name, _, public in _METADATA if public and metadata]
@@ -67,6 +79,10 @@ class OutcomeColumns:
         """Return the columns of the output files under their names there, out of those of `arrow_schema`."""
         shown = [f"_{name}" for name, _, public in _METADATA if public and metadata]
         return answers.select([*self.names, *shown]).rename_columns(list(self.public_names(metadata)))
+
+
+def _repeat(value: Any, kind: pa.DataType, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), count)
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ RUNTIME_PACKAGES = (
     "tenacity>=8.5",
     "jsonschema-rs>=0.26",
     "json_repair>=0.30",
+    "msgspec>=0.18",
 )
 TOKEN_SECONDS = 3600
 PERMISSIONS = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
@@ -48,6 +48,12 @@ class Price:
         is_long = request and self.long_above is not None and input_tokens > self.long_above
         factors = (self.long_factor_input, self.long_factor_output) if is_long else (1.0, 1.0)
         return (input_tokens * prices[0] * factors[0] + output_tokens * prices[1] * factors[1]) / MILLION
+
+    def cost_of_requests(self, source: Source, read: Sequence[int], written: Sequence[int]) -> float:
+        """Return what requests cost, given the input and output tokens of each."""
+        if self.long_above is None or max(read) <= self.long_above:
+            return self.cost(source, sum(read), sum(written))
+        return sum(self.cost(source, *each, request=True) for each in zip(read, written, strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class ResponseParser:
     def __init__(self, schema: ResponseSchema | None, prefill: bool = False) -> None:
         self._prefill = prefill
         self._accept: Callable[[str], dict[str, Any]] = schema.validate_text if schema else _accept_object
+        self._accept_texts = schema.accept_texts if schema else _accept_objects
         self._success: ParseStatus = "success" if schema else "json_only"
         self._no_fields: dict[str, Any] = dict.fromkeys(schema.fields) if schema else {}
 
@@ -63,6 +64,16 @@ class ResponseParser:
                 return self._failed(output)
             case ModelAnswer():
                 return self._answered(output)
+
+    def accept(self, texts: Iterable[str], prefilled: bool) -> list[dict[str, Any] | None]:
+        """Return what each text of a complete answer holds where it is valid as it stands, absent fields left out.
+
+        None for any other text: `parse` tells what comes of it.
+        """
+        if prefilled or self._prefill:
+            # A text that has the brace all the same is not JSON with another one before it, and left to `parse`.
+            texts = (f"{{{text}" for text in texts)
+        return self._accept_texts(texts)
 
     def _failed(self, error: RecordError) -> Outcome:
         return Outcome(
@@ -191,6 +202,17 @@ def _accept_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise MalformedJson(str(error)) from None
     return {}
+
+
+def _accept_objects(texts: Iterable[str]) -> list[dict[str, Any] | None]:
+    return [_object_or_none(text) for text in texts]
+
+
+def _object_or_none(text: str) -> dict[str, Any] | None:
+    try:
+        return _accept_object(text)
+    except MalformedJson:
+        return None
 
 
 def _candidates(text: str, prefill: bool) -> Iterator[tuple[str, str]]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zlib import crc32
-
-from pydantic_core import from_json
 
 from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jsonl import OutputLine, parse_output_line
 from bedrock_batch.model_input import prompt_of
+from bedrock_batch.plain_lines import PlainLines
 from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordError, record_number
 from bedrock_batch.staging import prompt_check
 from bedrock_batch.text import shorten
@@ -25,6 +23,9 @@ _RETRYABLE_CODES = frozenset({408, 409, 424, 429})
 
 # A job's message stands in each of its rows.
 REASON_LIMIT = 300
+# With less the lines of a file take three times as long to read.
+_BUFFER = 1 << 20
+_BYTES_AT_ONCE = 1 << 17
 
 # Why a record of a job has no line, and what its error column says.
 UNANSWERED = {
@@ -59,7 +60,6 @@ class JobResults:
     """What a job left: the answers, by row number the errors of all other records that were sent, and the counts."""
 
     answers: JobAnswers
-    answered: set[int] = field(default_factory=set)
     errors: dict[int, RecordError] = field(default_factory=dict)
     counts: ResultCounts = field(default_factory=ResultCounts)
 
@@ -82,63 +82,63 @@ def read_results(
     kept. `unanswered` is the kind of failure of a record without a line, a key of `UNANSWERED`; `reason` is what AWS
     says about the job.
     """
-    results = JobResults(answers)
+    reader = ResultReader(sent, answers)
     for path in paths:
-        with path.open("rb") as file:
-            for line in file:  # binary files end lines at \n only: U+2028 and its like stand inside JSON strings
-                answer = _plain_answer(line, sent)
-                if answer is None or answer.number in results.answered or answer.number in results.errors:
-                    _take_line(line, sent, results)
-                else:
-                    results.counts.lines += 1
-                    results.answered.add(answer.number)
-                    answers.add(answer)
-    answers.flush()
-    message = UNANSWERED[unanswered] + (f": {shorten(reason, REASON_LIMIT)}" if reason else "")
-    for number in sent.checks:
-        if number not in results.answered and number not in results.errors:
+        with path.open("rb", buffering=_BUFFER) as file:
+            while lines := file.readlines(_BYTES_AT_ONCE):  # their ends are \n alone: U+2028 stands inside JSON strings
+                reader.take(lines)
+    return reader.finish(unanswered, reason)
+
+
+class ResultReader:
+    """Takes the lines of a job's result files, in any order."""
+
+    def __init__(self, sent: SentRecords, answers: JobAnswers) -> None:
+        self._sent = sent
+        self._awaited = dict(sent.checks)  # without those that have an answer or an error
+        self._results = JobResults(answers)
+        self._plain = PlainLines(self._awaited, answers, sent.model_id, sent.prefilled)
+
+    def take(self, lines: Sequence[bytes]) -> None:
+        """Take lines, the plain ones in a way of their own that is faster."""
+        for line in self._plain.take(lines):
+            self.take_line(line)
+
+    def take_line(self, line: bytes) -> None:
+        """Take a line of any kind."""
+        if not line.strip():
+            return
+        counts, errors = self._results.counts, self._results.errors
+        counts.lines += 1
+        parsed = parse_output_line(line)
+        number = _number_in(line) if parsed is None else parsed.number
+        counts.unreadable += parsed is None
+        if number is None or number not in self._sent.checks:
+            counts.unknown += parsed is not None
+            return
+        counts.repeated += number not in self._awaited
+        counts.unverified += parsed is not None and _is_unverified(parsed)
+        output = _unreadable(number) if parsed is None else _output(parsed, number, self._sent)
+        if number not in self._awaited and number not in errors:
+            return  # answered before
+        self._awaited.pop(number, None)
+        if isinstance(output, RecordError):
+            errors.setdefault(number, output)
+        else:
+            errors.pop(number, None)
+            self._results.answers.add(output)
+
+    def finish(self, unanswered: str, reason: str) -> JobResults:
+        """Return what the lines came to, an error for every record that has none: see `read_results`."""
+        results = self._results
+        self._plain.flush()
+        results.counts.lines += self._plain.count
+        results.answers.flush()
+        message = UNANSWERED[unanswered] + (f": {shorten(reason, REASON_LIMIT)}" if reason else "")
+        for number in self._awaited:
             results.errors[number] = RecordError(number, unanswered, message, "batch")
-            results.counts.missing += 1
-    return results
-
-
-def _plain_answer(line: bytes, sent: SentRecords) -> ModelAnswer | None:
-    """Return the answer on a line that carries its own record's input, as nearly every one is; else None."""
-    try:
-        value = from_json(line)
-        number, body = record_number(value["recordId"]), value["modelOutput"]
-        echoed = value["modelInput"]["messages"][0]["content"]
-        if echoed.__class__ is list:
-            echoed = echoed[0]["text"]
-        if number is not None and body.__class__ is dict and crc32(echoed.encode()) == sent.checks[number]:
-            return ModelAnswer(number, body, sent.model_id, "batch", prefilled=sent.prefilled)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass  # another kind of line: `_take_line` tells which
-    return None
-
-
-def _take_line(line: bytes, sent: SentRecords, results: JobResults) -> None:
-    if not line.strip():
-        return
-    counts = results.counts
-    counts.lines += 1
-    parsed = parse_output_line(line)
-    number = _number_in(line) if parsed is None else parsed.number
-    counts.unreadable += parsed is None
-    if number is None or number not in sent.checks:
-        counts.unknown += parsed is not None
-        return
-    is_answered = number in results.answered
-    counts.repeated += is_answered or number in results.errors
-    counts.unverified += parsed is not None and _is_unverified(parsed)
-    output = _unreadable(number) if parsed is None else _output(parsed, number, sent)
-    if isinstance(output, RecordError):
-        if not is_answered:
-            results.errors.setdefault(number, output)
-    elif not is_answered:
-        results.errors.pop(number, None)
-        results.answered.add(number)
-        results.answers.add(output)
+        results.counts.missing = len(self._awaited)
+        return results
 
 
 def _is_unverified(line: OutputLine) -> bool:

@@ -16,7 +16,10 @@ from bedrock_batch.split_outputs import RunResult
 from bedrock_batch.summary import SCHEMA_VERSION, Figures
 from bedrock_batch.token_advice import TokenUse, token_advice
 
-_DISTRIBUTIONS = ("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity", "jsonschema-rs", "json_repair")
+_DISTRIBUTIONS = (
+    *("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity"),
+    *("jsonschema-rs", "json_repair", "msgspec"),
+)
 
 
 def summarize_run(

@@ -95,27 +95,32 @@ class ResponseSchema:
         self._validator = model.model_class.__pydantic_validator__
         self._serializer = model.model_class.__pydantic_serializer__
 
-    def accept_text(self, json_text: str) -> dict[str, Any] | None:
-        """Return what an answer given as JSON text holds, absent fields left out.
+    def accept_texts(self, json_texts: Iterable[str]) -> list[dict[str, Any] | None]:
+        """Return what each answer given as JSON text holds, absent fields left out.
 
         None where a judge refuses it, and for a schema of which only the model can tell: see `dict_validator`.
         """
         if self._dict_validator is None:
-            return None
-        try:
-            fields: dict[str, Any] = self._dict_validator.validate_json(json_text)
-            for name in self._unchecked:
-                check_storable(fields.get(name), name)
-            return fields if self._referee.is_valid(fields) else None
-        except Exception:  # ValidationError, too deep a nesting, and what `_is_accepted` tells of
-            return None
+            return [None for _ in json_texts]
+        validate_json, is_valid, unchecked = self._dict_validator.validate_json, self._referee.is_valid, self._unchecked
+        accepted: list[dict[str, Any] | None] = []
+        for text in json_texts:
+            try:
+                fields: dict[str, Any] = validate_json(text)
+                for name in unchecked:
+                    check_storable(fields.get(name), name)
+                accepted.append(fields if is_valid(fields) else None)
+            except Exception:  # ValidationError, too deep a nesting, and what `_is_accepted` tells of
+                accepted.append(None)
+        return accepted
 
     def validate_text(self, json_text: str) -> dict[str, Any]:
         """Return the fields of an answer given as JSON text, in schema order, None where absent.
 
         MalformedJson when it is no JSON object, SchemaMismatch when one of the two judges refuses it.
         """
-        if (fields := self.accept_text(json_text)) is not None:
+        (fields,) = self.accept_texts([json_text])
+        if fields is not None:
             return self._whole(fields)
         try:
             model = self._validator.validate_json(json_text)

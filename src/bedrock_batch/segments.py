@@ -88,10 +88,16 @@ class SegmentCursor:
 def gather(batches: Sequence[pa.RecordBatch], positions: Numbers, schema: pa.Schema) -> pa.RecordBatch:
     """Return the rows at some positions in all batches together, in the order given; looks at each batch once."""
     starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    if len(positions) == starts[-1] > 0:
+        return combine(batches, schema).take(pa.array(positions))
     owners = np.searchsorted(starts, positions, side="right") - 1
     parts = [batches[n].take(pa.array(positions[owners == n] - starts[n])) for n in np.unique(owners).tolist()]
     if len(parts) > 1:
-        together = pa.Table.from_batches(parts, schema=schema).combine_chunks().to_batches()[0]
         back = np.argsort(np.argsort(owners, kind="stable"), kind="stable")
-        parts = [together.take(pa.array(back))]
+        parts = [combine(parts, schema).take(pa.array(back))]
     return parts[0] if parts else pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def combine(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """Return the rows of all batches, of which at least one has a row, as one batch."""
+    return pa.Table.from_batches(batches, schema=schema).combine_chunks().to_batches()[0]

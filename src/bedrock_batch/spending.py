@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,23 +58,30 @@ class Spending:
             self._expected = _Expected(records, usd)
 
     def add(self, outcome: Outcome, *, reserved: int = 0) -> None:
-        """Count an answer; one that does not tell its tokens costs nothing.
+        """Count an answer; one that does not tell its tokens costs nothing. For `reserved` see `add_answers`."""
+        tells = outcome.model_id is not None and (outcome.input_tokens, outcome.output_tokens) != (None, None)
+        counts = ([outcome.input_tokens or 0], [outcome.output_tokens or 0]) if tells else ([], [])
+        self.add_answers(outcome.source, outcome.model_id or "", *counts, reserved=reserved)
+
+    def add_answers(
+        self, source: Source, model_id: str, read: Sequence[int], written: Sequence[int], *, reserved: int = 0
+    ) -> None:
+        """Count answers of a model by the input and output tokens of each.
 
         `reserved` is for how many records money was set aside; it is given back in the same moment.
         """
+        price = self.book.find(model_id)
         with self._lock:
             self._reserved = max(0, self._reserved - reserved)
-            if outcome.model_id is None or (outcome.input_tokens is None and outcome.output_tokens is None):
+            if not read:
                 return
-            tokens = (outcome.input_tokens or 0, outcome.output_tokens or 0)
-            price = self.book.find(outcome.model_id)
-            usage = self._usage.setdefault((outcome.source, outcome.model_id), Usage())
-            usage.records += 1
-            usage.input_tokens += tokens[0]
-            usage.output_tokens += tokens[1]
+            usage = self._usage.setdefault((source, model_id), Usage())
+            usage.records += len(read)
+            usage.input_tokens += sum(read)
+            usage.output_tokens += sum(written)
             if price is not None:
-                usage.usd = (usage.usd or 0.0) + price.cost(outcome.source, *tokens, request=True)
-                usage.realtime_usd = (usage.realtime_usd or 0.0) + price.cost("realtime", *tokens, request=True)
+                usage.usd = (usage.usd or 0.0) + price.cost_of_requests(source, read, written)
+                usage.realtime_usd = (usage.realtime_usd or 0.0) + price.cost_of_requests("realtime", read, written)
 
     @property
     def usd(self) -> float:

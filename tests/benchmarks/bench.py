@@ -21,7 +21,7 @@ from bench_realtime import WORKERS, limiter_rates, loaded_for, realtime_rates, s
 from bench_rows import compare_reading, compare_staging
 from bench_run import ROOT, RunFigures, local_bedrock, run_step
 
-PACKAGES = ("boto3", "pandas", "pyarrow", "pydantic", "jsonschema-rs", "orjson")
+PACKAGES = ("boto3", "pandas", "pyarrow", "pydantic", "jsonschema-rs", "msgspec", "orjson")
 DOCUMENT = ROOT / "docs" / "performance.md"
 
 

@@ -49,11 +49,15 @@ def test_many_answers_cost_what_each_costs() -> None:
     price = PriceBook({}).find(model)
     assert price is not None
     assert price.long_above is not None
-    tokens = [(10, 5), (price.long_above, 6), (price.long_above + 1, 7)]
-    together = Spending(PriceBook({}))
-    for read, written in tokens:
-        together.add(replace(ANSWER, model_id=model, input_tokens=read, output_tokens=written))
-    assert together.usd == pytest.approx(sum(price.cost("batch", *each, request=True) for each in tokens))
+    read, written = [10, price.long_above, price.long_above + 1], [5, 6, 7]
+    together, each = Spending(PriceBook({})), Spending(PriceBook({}))
+    together.add_answers("batch", model, read, written)
+    for tokens in zip(read, written, strict=True):
+        each.add(replace(ANSWER, model_id=model, input_tokens=tokens[0], output_tokens=tokens[1]))
+    assert together.as_dict() == each.as_dict()
+    assert together.usd == pytest.approx(
+        sum(price.cost("batch", *tokens, request=True) for tokens in zip(read, written, strict=True))
+    )
     assert together.usd > 0
 
 

@@ -1,0 +1,176 @@
+"""Laws of reading result files: the fast way through plain lines gives what the way of every other line gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bedrock_batch.job_answers import JobAnswers
+from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.plain_lines import PlainLines
+from bedrock_batch.prices import PriceBook
+from bedrock_batch.records import record_id
+from bedrock_batch.responses import ResponseParser
+from bedrock_batch.results import ResultReader, SentRecords
+from bedrock_batch.schema import ResponseSchema
+from bedrock_batch.spending import Spending
+from bedrock_batch.staging import prompt_check
+
+MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
+SCHEMA = ResponseSchema({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a"]})
+PARSER, COLUMNS = ResponseParser(SCHEMA), OutcomeColumns(SCHEMA, "")
+ROWS = range(5)
+SENT = SentRecords({number: prompt_check(f"prompt {number} ä") for number in ROWS}, MODEL, prefilled=True)
+
+NUMBERS = st.sampled_from([*ROWS, 7])
+ODD_IDS = st.sampled_from(["R1", "R00000000\u0661", "X0000000001", "R0000000001\n", "R0000000001", 1, None])
+TEXT = '"a": 1}'
+TEXTS = st.sampled_from(['"a": 2, "b": "x"}', '{"a": 2}', '"a": 3, "b": "\u2028 „"}', '"a": "4"}', '"b": 1}', "no", ""])
+STOP_REASONS = st.sampled_from(["stop_sequence", "max_tokens", "refusal", "END_TURN", "odd", None, 1])
+COUNTS = st.sampled_from([1, 2, 2, 0, 2**40, 2**62, 2**63, -1, 1.5, None, True])
+
+
+def usages(*names: str) -> st.SearchStrategy[Any]:
+    return st.none() | st.dictionaries(st.sampled_from(names), COUNTS)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a service writes an answer: a plain content and usage, odd ones, and the body that holds them."""
+
+    content: list[dict[str, Any]]
+    contents: st.SearchStrategy[Any]
+    usages: st.SearchStrategy[Any]
+    usage: dict[str, int]
+    wrap: Callable[[Any, Any, Any], dict[str, Any]]
+
+
+MESSAGES = Form(
+    [{"type": "text", "text": TEXT}],
+    TEXTS.map(lambda text: [{"type": "text", "text": text}])
+    | st.sampled_from(
+        [
+            [],
+            None,
+            "text",
+            [{"type": "text"}],
+            [{"type": "text", "text": None}],
+            [{"type": "text", "text": TEXT}, {"type": "text", "text": " "}],
+            [{"type": "thinking", "text": TEXT}],
+            [{"type": "thinking", "thinking": "x"}, {"type": "text", "text": TEXT}],
+            [{"type": "tool_use", "name": "t", "input": {"a": 6}}],
+            [{"text": TEXT}],
+        ]
+    ),
+    usages("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+    {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 6},
+    lambda content, reason, usage: {"content": content, "stop_reason": reason, "usage": usage},
+)
+CONVERSE = Form(
+    [{"text": TEXT, "toolUse": None}],
+    TEXTS.map(lambda text: [{"text": text, "toolUse": None, "image": None}])
+    | st.sampled_from(
+        [
+            [],
+            None,
+            [{"text": None, "toolUse": {"name": "t", "input": {"a": 6}}}],
+            [{"text": TEXT, "toolUse": {"name": "t", "input": {"a": 6}}}],
+            [{"text": TEXT, "toolUse": {}}],
+            [{"text": TEXT}, {"text": " "}],
+            [{"reasoningContent": {"reasoningText": {"text": "x"}}}, {"text": TEXT}],
+            [{"text": TEXT, "type": "other"}],
+        ]
+    ),
+    usages("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"),
+    {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 6},
+    lambda content, reason, usage: {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": reason,
+        "usage": usage,
+    },
+)
+# What ends a line, or stands behind it.
+ENDS = st.sampled_from([b"\n"] * 8 + [b"\r\n", b"\n\n", b" \n", b"", b"\n\xff\n", b"\n{\n", b"\n}\n"])
+
+
+def echo_of(prompt: str, as_blocks: bool = False) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": prompt}] if as_blocks else prompt}]}
+
+
+ODD_ECHOES = st.sampled_from([None, {}, {"messages": []}, {"messages": [{"content": []}]}, "input"]) | st.builds(
+    echo_of, st.sampled_from(["prompt 0 ä", "prompt 1 ä", "\ud800"]), st.booleans()
+)
+ODD_OUTPUTS = st.sampled_from([None, {}, [], "text", {"output": {"message": None}, "content": [], "usage": {}}])
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> bytes:
+    """A line that is plain but for two things at most."""
+    odd = draw(st.sets(st.sampled_from(["id", "echo", "content", "reason", "usage", "output", "error"]), max_size=2))
+    number, form = draw(NUMBERS), draw(st.sampled_from([MESSAGES, CONVERSE]))
+    body = form.wrap(
+        draw(form.contents) if "content" in odd else form.content,
+        draw(STOP_REASONS) if "reason" in odd else "end_turn",
+        draw(form.usages) if "usage" in odd else form.usage,
+    )
+    entry: dict[str, Any] = {
+        "recordId": draw(ODD_IDS) if "id" in odd else record_id(number),
+        "modelInput": draw(ODD_ECHOES) if "echo" in odd else echo_of(f"prompt {number} ä", draw(st.booleans())),
+        "modelOutput": draw(ODD_OUTPUTS) if "output" in odd else body,
+    }
+    if "error" in odd:
+        entry["error"] = {"errorCode": 400, "errorMessage": "no"}
+        if draw(st.booleans()):
+            del entry["modelOutput"]
+    names = draw(st.permutations(sorted(entry)))
+    text = json.dumps({name: entry[name] for name in names}, ensure_ascii=draw(st.booleans()))
+    return text.encode("utf-8", "surrogatepass")
+
+
+FILES = st.lists(st.tuples(lines(), ENDS).map(b"".join), max_size=6).map(b"".join)
+
+
+def read(data: bytes, *, one_by_one: bool) -> tuple[dict[str, Any], dict[int, Any], list[dict[str, Any]], list[Any]]:
+    """Return the counts, the errors, the rows and the used tokens of a result file."""
+    spending = Spending(PriceBook({}))
+    with TemporaryDirectory() as folder:
+        answers = JobAnswers(PARSER, COLUMNS, spending, Path(folder) / "answers", lambda _: False)
+        reader = ResultReader(SENT, answers)
+        if one_by_one:
+            for line in data.splitlines(keepends=True):
+                reader.take_line(line)
+        else:
+            reader.take(data.splitlines(keepends=True))
+        results = reader.finish("missing", "")
+        outcomes = {number: PARSER.parse(error) for number, error in results.errors.items()}
+        rows = [row for _, batch in answers.rows(0, len(ROWS), outcomes) for row in batch.to_pylist()]
+    used = [(each["records"], each["input_tokens"], each["output_tokens"]) for each in spending.as_dict()["usage"]]
+    return asdict(results.counts), results.errors, rows, used
+
+
+@settings(max_examples=600)  # what is odd about a line is one of many things
+@given(FILES)
+def test_a_plain_line_gives_what_any_line_gives(data: bytes) -> None:
+    """An answer would come to another row, change or be lost, because its line looks like most."""
+    assert read(data, one_by_one=False) == read(data, one_by_one=True)
+
+
+@pytest.mark.parametrize("as_blocks", [False, True])
+@pytest.mark.parametrize("form", [MESSAGES, CONVERSE], ids=["messages", "converse"])
+def test_plain_lines_are_taken(as_blocks: bool, form: Form) -> None:
+    """Every line would go the slow way, and the law above hold all the same."""
+    output = form.wrap(form.content, "end_turn", form.usage)
+    inputs = [echo_of(f"prompt {number} ä", as_blocks) for number in ROWS]
+    entries = [{"recordId": record_id(n), "modelInput": inputs[n], "modelOutput": output} for n in ROWS]
+    lines = [json.dumps(entry).encode() for entry in entries]
+    with TemporaryDirectory() as folder:
+        answers = JobAnswers(PARSER, COLUMNS, Spending(PriceBook({})), Path(folder) / "answers", lambda _: False)
+        assert [*PlainLines(dict(SENT.checks), answers, MODEL, prefilled=True).take(lines)] == []
