@@ -20,6 +20,7 @@ from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.jsonl import JobLimits
 from bedrock_batch.model_input import build_model_input
 from bedrock_batch.outcome_columns import OutcomeColumns
+from bedrock_batch.plain_lines import decode_line
 from bedrock_batch.prices import PriceBook
 from bedrock_batch.prompts import PromptTemplate
 from bedrock_batch.records import ModelInvocationRecord, record_id
@@ -90,6 +91,17 @@ def stage_bare(path: Path, folder: Path) -> int:
     return table.num_rows
 
 
+def stage_floor(path: Path, folder: Path, prompt_bytes: int) -> int:
+    """The files alone: decode the Parquet file and write as many bytes as the lines have."""
+    line = orjson.dumps({"recordId": record_id(0), "modelInput": _body("x" * prompt_bytes)}) + b"\n"
+    count = 0
+    with (folder / "floor.jsonl").open("wb") as file:
+        for batch in open_table(path).batches():
+            file.write(line * batch.num_rows)
+            count += batch.num_rows
+    return count
+
+
 def read(path: Path, sent: SentRecords) -> int:
     """Ours: result file to Arrow columns, joined by id, checked, repaired where need be, validated, in row order."""
     parser, columns = ResponseParser(PARSER_SCHEMA), OutcomeColumns(PARSER_SCHEMA, "llm_")
@@ -128,19 +140,26 @@ def read_bare(path: Path, converse: bool) -> int:
     return count
 
 
+def read_floor(path: Path) -> int:
+    """Parse the lines in the fastest way known, and nothing else."""
+    with path.open("rb", buffering=1 << 20) as file:
+        return sum(decode_line(line) is not None for line in file)
+
+
 def compare_staging(folder: Path, rows: int, prompt_bytes: int, rounds: int) -> dict[str, Rate]:
-    """Return rows per second of the three ways from Parquet to JSONL on disk."""
+    """Return rows per second of the three ways from Parquet to JSONL on disk, and of the files alone."""
     path = write_rows(folder / f"rows-{prompt_bytes}.parquet", rows, prompt_bytes)
     ways: dict[str, Callable[[], int]] = {
         "ours": lambda: stage(path, folder / "staged"),
         "R": lambda: stage_row_wise(path, folder),
         "L": lambda: stage_bare(path, folder),
+        "floor": lambda: stage_floor(path, folder, prompt_bytes),
     }
     return measure(ways, rounds)
 
 
 def compare_reading(folder: Path, rows: int, rounds: int, converse: bool) -> dict[str, Rate]:
-    """Return rows per second of the three ways from a result file to a table."""
+    """Return rows per second of the three ways from a result file to a table, and of parsing its lines alone."""
     prompts = [f"Judge the review of product {n % 97}: {'word ' * 195}{n}" for n in range(rows)]
     path = write_results(folder / f"results-{converse}.jsonl.out", prompts, converse=converse)
     sent = SentRecords({n: prompt_check(prompt) for n, prompt in enumerate(prompts)}, MODEL, prefilled=not converse)
@@ -148,5 +167,6 @@ def compare_reading(folder: Path, rows: int, rounds: int, converse: bool) -> dic
         "ours": lambda: read(path, sent),
         "R": lambda: read_row_wise(path, converse),
         "L": lambda: read_bare(path, converse),
+        "floor": lambda: read_floor(path),
     }
     return measure(ways, rounds)
