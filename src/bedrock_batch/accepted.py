@@ -18,6 +18,8 @@ class AcceptedAnswers:
 
     model_id: str
     numbers: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    """The characters of each answer's text."""
     fields: list[dict[str, Any]] = field(default_factory=list)
     stop_reasons: list[str] = field(default_factory=list)
     input_tokens: list[int] = field(default_factory=list)
@@ -29,8 +31,9 @@ class AcceptedAnswers:
     def extend(self, answers: Sequence[PlainAnswer], fields: Sequence[dict[str, Any]]) -> None:
         """Take answers and the fields of each."""
         if answers:
-            numbers, _, stop_reasons, input_tokens, output_tokens = zip(*answers, strict=True)
+            numbers, texts, stop_reasons, input_tokens, output_tokens = zip(*answers, strict=True)
             self.numbers += numbers
+            self.sizes += map(len, texts)
             self.fields += fields
             self.stop_reasons += stop_reasons
             self.input_tokens += input_tokens
@@ -47,5 +50,5 @@ class AcceptedAnswers:
         }
 
     def outcome(self, parse_status: ParseStatus) -> Outcome:
-        """Return the outcome that all of them have but for these columns and their fields."""
+        """Return the outcome that all of them have, but for what is in `columns` and for their fields."""
         return Outcome({}, parse_status, answered=True, repair="none", model_id=self.model_id, source="batch")

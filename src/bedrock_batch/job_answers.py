@@ -14,22 +14,22 @@ from bedrock_batch.accepted import AcceptedAnswers
 from bedrock_batch.outcome_columns import OutcomeColumns
 from bedrock_batch.records import ModelAnswer, Outcome
 from bedrock_batch.responses import ResponseParser
-from bedrock_batch.segments import SegmentStore, combine, gather
+from bedrock_batch.segments import Numbers, SegmentStore, combine, gather
 from bedrock_batch.spending import Spending
 
 # So many outcomes become columns together, or as many as have so many bytes.
 OUTCOMES_AT_ONCE = 512
 OUTCOME_BYTES_AT_ONCE = 8 << 20
-TOKEN_BYTES = 4
 # So much is held in memory until it goes to disk.
 ROWS_HELD = 4096
 BYTES_HELD = 32 << 20
-# And so much when the rows are handed out.
+# And so much when the rows are handed out; in a row lie about so many bytes beside its answer.
 BYTES_HANDED_OUT = 64 << 20
+ROW_BYTES = 256
 
 
 class JobAnswers:
-    """Parses each answer of a job once, counts it as spent, and keeps its columns on disk.
+    """Takes the answers of a job, counts each as spent, and keeps their columns on disk.
 
     `opened` holds the outcomes that `is_open` says yes to, by row number: they may still be replaced, and are not on
     disk.
@@ -54,22 +54,23 @@ class JobAnswers:
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._numbers = array("q")  # of the rows on disk, and then of those held
+        self._sizes = array("q")  # of the same rows' answers
         self._outcomes: dict[int, Outcome] = {}
-        self._outcome_bytes = 0
+        self._outcome_sizes = array("q")
 
     def __len__(self) -> int:
         return len(self._numbers) + len(self._outcomes) + len(self.opened)
 
-    def add(self, answer: ModelAnswer) -> None:
-        """Take the answer to a row."""
+    def add(self, answer: ModelAnswer, size: int) -> None:
+        """Take the answer to a row; `size` is that of its line, in bytes."""
         outcome = self._parser.parse(answer)
         self._spending.add(outcome, reserved=1)
         if self._is_open(outcome):
             self.opened[answer.number] = outcome
             return
         self._outcomes[answer.number] = outcome
-        self._outcome_bytes += len(outcome.raw_response or "") or TOKEN_BYTES * (outcome.output_tokens or 0)
-        if len(self._outcomes) >= OUTCOMES_AT_ONCE or self._outcome_bytes >= OUTCOME_BYTES_AT_ONCE:
+        self._outcome_sizes.append(size)
+        if len(self._outcomes) >= OUTCOMES_AT_ONCE or sum(self._outcome_sizes) >= OUTCOME_BYTES_AT_ONCE:
             self._hold_outcomes()
 
     def accept(self, texts: Iterable[str], prefilled: bool) -> list[dict[str, Any] | None]:
@@ -80,14 +81,15 @@ class JobAnswers:
         """Take answers whose fields were accepted; none of them is open."""
         counts = answers.input_tokens, answers.output_tokens
         self._spending.add_answers("batch", answers.model_id, *counts, reserved=len(answers))
-        self._hold(array("q", answers.numbers), self._columns.accepted_batch(answers))
+        self._hold(answers.numbers, answers.sizes, self._columns.accepted_batch(answers))
 
     def extend(self, other: JobAnswers) -> None:
         """Take over all that another has."""
         other.flush()
         position = 0
         for batch in other._store.batches():
-            self._hold(other._numbers[position : position + batch.num_rows], batch)
+            rows = slice(position, position + batch.num_rows)
+            self._hold(other._numbers[rows], other._sizes[rows], batch)
             position += batch.num_rows
         self.opened.update(other.opened)
 
@@ -97,12 +99,14 @@ class JobAnswers:
         self._write_held()
 
     def _hold_outcomes(self) -> None:
-        outcomes, self._outcomes, self._outcome_bytes = self._outcomes, {}, 0
+        outcomes, sizes = self._outcomes, self._outcome_sizes
+        self._outcomes, self._outcome_sizes = {}, array("q")
         if outcomes:
-            self._hold(array("q", outcomes), self._columns.to_batch([*outcomes.values()]))
+            self._hold(outcomes, sizes, self._columns.to_batch([*outcomes.values()]))
 
-    def _hold(self, numbers: array[int], batch: pa.RecordBatch) -> None:
-        self._numbers += numbers
+    def _hold(self, numbers: Iterable[int], sizes: Iterable[int], batch: pa.RecordBatch) -> None:
+        self._numbers.extend(numbers)
+        self._sizes.extend(sizes)
         self._held.append(batch)
         self._held_bytes += batch.nbytes
         if len(self._numbers) - self._stored >= ROWS_HELD or self._held_bytes >= BYTES_HELD:
@@ -126,8 +130,12 @@ class JobAnswers:
         if not np.array_equal(numbers[order], np.arange(start, stop)):
             raise ValueError(f"rows {start} to {stop} do not have one answer each")
         batches = [*self._store.batches(), *([self._columns.to_batch([*outcomes.values()])] if outcomes else [])]
-        size: int = sum(batch.nbytes for batch in batches)
-        rows_at_once = max(1, (stop - start) * BYTES_HANDED_OUT // max(size, BYTES_HANDED_OUT))
-        for position in range(0, stop - start, rows_at_once):
-            wanted = order[position : position + rows_at_once]
-            yield start + position, gather(batches, wanted, self._columns.arrow_schema)
+        sizes = np.array(self._sizes + array("q", [len(each.raw_response or "") for each in outcomes.values()]))
+        for wanted in _cut(order, np.cumsum(sizes[order] + ROW_BYTES) // BYTES_HANDED_OUT):
+            yield start, gather(batches, wanted, self._columns.arrow_schema)
+            start += len(wanted)
+
+
+def _cut(values: Numbers, parts: Numbers) -> list[Numbers]:
+    """Return the values in pieces, a new one wherever the number of the part changes."""
+    return np.split(values, np.flatnonzero(np.diff(parts)) + 1) if len(values) else []

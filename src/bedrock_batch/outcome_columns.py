@@ -63,9 +63,8 @@ class OutcomeColumns:
         arrays = self._schema.to_arrays(answers.fields) if self._schema else []
         own, alike = answers.columns(), answers.outcome("success" if self._schema else "json_only")
         for name, kind in [*_STATUS, *((name, kind) for name, kind, _ in _METADATA)]:
-            values = own.get(name)
-            same = values is None
-            arrays.append(_repeat(getattr(alike, name), kind, len(answers)) if same else pa.array(values, kind))
+            is_own = name in own
+            arrays.append(pa.array(own[name], kind) if is_own else _repeat(getattr(alike, name), kind, len(answers)))
         return pa.RecordBatch.from_arrays(arrays, schema=self.arrow_schema)
 
     def public_names(self, metadata: bool) -> tuple[str, ...]:

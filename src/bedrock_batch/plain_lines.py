@@ -18,63 +18,64 @@ from bedrock_batch.responses import COMPLETE_STOP_REASONS
 ANSWERS_AT_ONCE = 1024
 BYTES_AT_ONCE = 8 << 20
 
-Count = Annotated[int, Meta(ge=0, le=1 << 40)]
+_Count = Annotated[int, Meta(ge=0, le=1 << 40)]
 
 
 # What is read of a plain line, in AWS's names: a message of Anthropic's or an answer of Converse, of one block of text.
-# `gc=False`: they hold no cycles. `noqa`: the names are the service's.
-class Block(Struct, gc=False):
+# `gc=False`: they hold no cycles. `noqa`: the names are the service's. What is not named is skipped, and is not checked
+# beyond that: not even that its text is UTF-8.
+class _Block(Struct, gc=False):
     text: str
     type: Literal["text"] | None = None
     toolUse: None = None  # noqa: N815
 
 
-class EchoedBlock(Struct, gc=False):
+class _EchoedBlock(Struct, gc=False):
     text: str
 
 
-class EchoedMessage(Struct, gc=False):
-    content: str | list[EchoedBlock]
+class _EchoedMessage(Struct, gc=False):
+    content: str | list[_EchoedBlock]
 
 
-class EchoedInput(Struct, gc=False):
-    messages: list[EchoedMessage]
+class _EchoedInput(Struct, gc=False):
+    messages: list[_EchoedMessage]
 
 
-class ConverseMessage(Struct, gc=False):
-    content: tuple[Block]
+class _ConverseMessage(Struct, gc=False):
+    content: tuple[_Block]
 
 
-class ConverseOutput(Struct, gc=False):
-    message: ConverseMessage
+class _ConverseOutput(Struct, gc=False):
+    message: _ConverseMessage
 
 
-class Usage(Struct, gc=False):
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cache_read_input_tokens: Count | None = None
-    cache_creation_input_tokens: Count | None = None
-    inputTokens: Count | None = None  # noqa: N815
-    outputTokens: Count | None = None  # noqa: N815
-    cacheReadInputTokens: Count | None = None  # noqa: N815
-    cacheWriteInputTokens: Count | None = None  # noqa: N815
+class _Usage(Struct, gc=False):
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+    cache_read_input_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
+    inputTokens: _Count | None = None  # noqa: N815
+    outputTokens: _Count | None = None  # noqa: N815
+    cacheReadInputTokens: _Count | None = None  # noqa: N815
+    cacheWriteInputTokens: _Count | None = None  # noqa: N815
 
 
-class ModelOutput(Struct, gc=False):
-    usage: Usage
-    content: tuple[Block] | None = None
+class _ModelOutput(Struct, gc=False):
+    usage: _Usage
+    content: tuple[_Block] | None = None
     stop_reason: str | None = None
-    output: ConverseOutput | None = None
+    output: _ConverseOutput | None = None
     stopReason: str | None = None  # noqa: N815
 
 
-class Line(Struct, gc=False):
+class _Line(Struct, gc=False):
     recordId: str  # noqa: N815
-    modelInput: EchoedInput  # noqa: N815
-    modelOutput: ModelOutput  # noqa: N815
+    modelInput: _EchoedInput  # noqa: N815
+    modelOutput: _ModelOutput  # noqa: N815
 
 
-decode_line = Decoder(Line).decode
+decode_line = Decoder(_Line).decode
 
 
 class PlainLines:
@@ -93,7 +94,7 @@ class PlainLines:
         self._bytes = 0
 
     def take(self, lines: Sequence[bytes]) -> Iterator[bytes]:
-        """Take the plain ones of some lines and yield the others, all in their order.
+        """Take the plain ones of some lines and yield the others, all in their order; to be read to its end.
 
         Each step is taken for all lines before the next one is: what the processor has at hand serves for all then.
         Some hundred kilobytes are best, for the same reason.
@@ -105,11 +106,12 @@ class PlainLines:
         kept_fields: list[dict[str, Any]] = []
         for line, answer in zip(lines, answers, strict=True):
             fields = None if answer is None else next(accepted)
-            if answer is None or fields is None or awaited.pop(answer[0], None) is None:
-                yield line  # the last: it was answered by a line before
-            else:
+            if answer is not None and fields is not None and answer[0] in awaited:
+                del awaited[answer[0]]
                 kept.append(answer)
                 kept_fields.append(fields)
+            else:
+                yield line
         self._taken.extend(kept, kept_fields)
         self._bytes += sum(map(len, lines))
         if len(self._taken) >= ANSWERS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
@@ -137,18 +139,15 @@ def _read_line(line: bytes, awaited: Mapping[int, int]) -> PlainAnswer | None:
     return None
 
 
-def _read_output(number: int, output: ModelOutput) -> PlainAnswer | None:
-    usage = output.usage
+def _read_output(number: int, output: _ModelOutput) -> PlainAnswer | None:
+    content, stop_reason = output.content, output.stop_reason
     if output.output is not None:
-        (block,), stop_reason = output.output.message.content, output.stopReason
-        read, written = usage.inputTokens, usage.outputTokens
-        cached = (usage.cacheReadInputTokens or 0) + (usage.cacheWriteInputTokens or 0)
-    elif output.content is not None:
-        (block,), stop_reason = output.content, output.stop_reason
-        read, written = usage.input_tokens, usage.output_tokens
-        cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
-    else:
+        content, stop_reason = output.output.message.content, output.stopReason
+    usage = output.usage  # counted as `answers.read_answer` does
+    read = usage.inputTokens if usage.input_tokens is None else usage.input_tokens
+    written = usage.outputTokens if usage.output_tokens is None else usage.output_tokens
+    if content is None or read is None or written is None or stop_reason not in COMPLETE_STOP_REASONS:
         return None
-    if read is None or written is None or stop_reason not in COMPLETE_STOP_REASONS:
-        return None
-    return number, block.text, stop_reason, read + cached, written
+    cached = (usage.cache_read_input_tokens or 0) + (usage.cache_creation_input_tokens or 0)
+    cached += (usage.cacheReadInputTokens or 0) + (usage.cacheWriteInputTokens or 0)
+    return number, content[0].text, stop_reason, read + cached, written

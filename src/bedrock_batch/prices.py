@@ -51,7 +51,7 @@ class Price:
 
     def cost_of_requests(self, source: Source, read: Sequence[int], written: Sequence[int]) -> float:
         """Return what requests cost, given the input and output tokens of each."""
-        if self.long_above is None or max(read) <= self.long_above:
+        if self.long_above is None or max(read, default=0) <= self.long_above:
             return self.cost(source, sum(read), sum(written))
         return sum(self.cost(source, *each, request=True) for each in zip(read, written, strict=True))
 

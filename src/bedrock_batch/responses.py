@@ -50,8 +50,7 @@ class ResponseParser:
     Without a schema an answer only has to be a JSON object: `json_only`, and no fields.
     """
 
-    def __init__(self, schema: ResponseSchema | None, prefill: bool = False) -> None:
-        self._prefill = prefill
+    def __init__(self, schema: ResponseSchema | None) -> None:
         self._accept: Callable[[str], dict[str, Any]] = schema.validate_text if schema else _accept_object
         self._accept_texts = schema.accept_texts if schema else _accept_objects
         self._success: ParseStatus = "success" if schema else "json_only"
@@ -70,7 +69,7 @@ class ResponseParser:
 
         None for any other text: `parse` tells what comes of it.
         """
-        if prefilled or self._prefill:
+        if prefilled:
             # A text that has the brace all the same is not JSON with another one before it, and left to `parse`.
             texts = (f"{{{text}" for text in texts)
         return self._accept_texts(texts)
@@ -90,10 +89,10 @@ class ResponseParser:
 
     def _answered(self, output: ModelAnswer) -> Outcome:
         answer = read_answer(output.body)
-        fields = self._accept_untouched(answer, self._prefill or output.prefilled)
+        fields = self._accept_untouched(answer, output.prefilled)
         if fields is not None:
             return self._succeeded(output, answer, fields, "none")
-        text, parsed = self._read(answer, self._prefill or output.prefilled)
+        text, parsed = self._read(answer, output.prefilled)
         if parsed.fields is not None:
             return self._succeeded(output, answer, parsed.fields, parsed.repair)
         return Outcome(

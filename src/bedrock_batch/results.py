@@ -23,9 +23,10 @@ _RETRYABLE_CODES = frozenset({408, 409, 424, 429})
 
 # A job's message stands in each of its rows.
 REASON_LIMIT = 300
-# With less the lines of a file take three times as long to read.
-_BUFFER = 1 << 20
-_BYTES_AT_ONCE = 1 << 17
+# With a smaller one the lines of a file take three times as long to read.
+_FILE_BUFFER = 1 << 20
+# Lines are taken together that the cache of a processor holds.
+_LINES_TOGETHER = 1 << 17
 
 # Why a record of a job has no line, and what its error column says.
 UNANSWERED = {
@@ -84,8 +85,10 @@ def read_results(
     """
     reader = ResultReader(sent, answers)
     for path in paths:
-        with path.open("rb", buffering=_BUFFER) as file:
-            while lines := file.readlines(_BYTES_AT_ONCE):  # their ends are \n alone: U+2028 stands inside JSON strings
+        with path.open("rb", buffering=_FILE_BUFFER) as file:
+            while lines := file.readlines(
+                _LINES_TOGETHER
+            ):  # their ends are \n alone: U+2028 stands inside JSON strings
                 reader.take(lines)
     return reader.finish(unanswered, reason)
 
@@ -126,7 +129,7 @@ class ResultReader:
             errors.setdefault(number, output)
         else:
             errors.pop(number, None)
-            self._results.answers.add(output)
+            self._results.answers.add(output, len(line))
 
     def finish(self, unanswered: str, reason: str) -> JobResults:
         """Return what the lines came to, an error for every record that has none: see `read_results`."""

@@ -99,5 +99,9 @@ def gather(batches: Sequence[pa.RecordBatch], positions: Numbers, schema: pa.Sch
 
 
 def combine(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
-    """Return the rows of all batches, of which at least one has a row, as one batch."""
-    return pa.Table.from_batches(batches, schema=schema).combine_chunks().to_batches()[0]
+    """Return the rows of all batches, of which at least one has a row, as one batch.
+
+    ValueError where a column would have more than 2 GiB of text, which is more than one array holds.
+    """
+    (together,) = pa.Table.from_batches(batches, schema=schema).combine_chunks().to_batches()
+    return together

@@ -25,36 +25,44 @@ from bedrock_batch.spending import Spending
 from bedrock_batch.staging import prompt_check
 
 MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
-SCHEMA = ResponseSchema({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a"]})
-PARSER, COLUMNS = ResponseParser(SCHEMA), OutcomeColumns(SCHEMA, "")
+CHOICE = {"anyOf": [{"type": "integer"}, {"type": "object", "properties": {"x": {"type": "integer"}}}]}
+SCHEMAS = {
+    "fields": ResponseSchema({"properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "required": ["a"]}),
+    "anything": ResponseSchema({"properties": {"a": {}}}),
+    "a choice of objects": ResponseSchema({"properties": {"a": CHOICE}}),
+    "none": None,
+}
+PARSERS = {name: ResponseParser(schema) for name, schema in SCHEMAS.items()}
+COLUMNS = {name: OutcomeColumns(schema, "") for name, schema in SCHEMAS.items()}
 ROWS = range(5)
-SENT = SentRecords({number: prompt_check(f"prompt {number} ä") for number in ROWS}, MODEL, prefilled=True)
+CHECKS = {number: prompt_check(f"prompt {number} ä") for number in ROWS}
 
 NUMBERS = st.sampled_from([*ROWS, 7])
 ODD_IDS = st.sampled_from(["R1", "R00000000\u0661", "X0000000001", "R0000000001\n", "R0000000001", 1, None])
 TEXT = '"a": 1}'
+WHOLE_TEXT = "{" + TEXT
 TEXTS = st.sampled_from(['"a": 2, "b": "x"}', '{"a": 2}', '"a": 3, "b": "\u2028 „"}', '"a": "4"}', '"b": 1}', "no", ""])
 STOP_REASONS = st.sampled_from(["stop_sequence", "max_tokens", "refusal", "END_TURN", "odd", None, 1])
 COUNTS = st.sampled_from([1, 2, 2, 0, 2**40, 2**62, 2**63, -1, 1.5, None, True])
 
 
-def usages(*names: str) -> st.SearchStrategy[Any]:
-    return st.none() | st.dictionaries(st.sampled_from(names), COUNTS)
+USAGE = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+CONVERSE_USAGE = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+USAGES = st.none() | st.dictionaries(st.sampled_from(USAGE + CONVERSE_USAGE), COUNTS)
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a service writes an answer: a plain content and usage, odd ones, and the body that holds them."""
+    """How a service writes an answer: a plain block and usage, odd contents, and the body that holds them."""
 
-    content: list[dict[str, Any]]
+    block: dict[str, Any]
     contents: st.SearchStrategy[Any]
-    usages: st.SearchStrategy[Any]
     usage: dict[str, int]
     wrap: Callable[[Any, Any, Any], dict[str, Any]]
 
 
 MESSAGES = Form(
-    [{"type": "text", "text": TEXT}],
+    {"type": "text"},
     TEXTS.map(lambda text: [{"type": "text", "text": text}])
     | st.sampled_from(
         [
@@ -70,12 +78,11 @@ MESSAGES = Form(
             [{"text": TEXT}],
         ]
     ),
-    usages("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
-    {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 6},
+    dict(zip(USAGE, (3, 4, 5, 6), strict=True)),
     lambda content, reason, usage: {"content": content, "stop_reason": reason, "usage": usage},
 )
 CONVERSE = Form(
-    [{"text": TEXT, "toolUse": None}],
+    {"toolUse": None},
     TEXTS.map(lambda text: [{"text": text, "toolUse": None, "image": None}])
     | st.sampled_from(
         [
@@ -89,8 +96,7 @@ CONVERSE = Form(
             [{"text": TEXT, "type": "other"}],
         ]
     ),
-    usages("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens"),
-    {"inputTokens": 3, "outputTokens": 4, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 6},
+    dict(zip(CONVERSE_USAGE, (3, 4, 5, 6), strict=True)),
     lambda content, reason, usage: {
         "output": {"message": {"role": "assistant", "content": content}},
         "stopReason": reason,
@@ -116,10 +122,11 @@ def lines(draw: st.DrawFn) -> bytes:
     """A line that is plain but for two things at most."""
     odd = draw(st.sets(st.sampled_from(["id", "echo", "content", "reason", "usage", "output", "error"]), max_size=2))
     number, form = draw(NUMBERS), draw(st.sampled_from([MESSAGES, CONVERSE]))
+    content = [{"text": draw(st.sampled_from([TEXT, WHOLE_TEXT])), **form.block}]
     body = form.wrap(
-        draw(form.contents) if "content" in odd else form.content,
+        draw(form.contents) if "content" in odd else content,
         draw(STOP_REASONS) if "reason" in odd else "end_turn",
-        draw(form.usages) if "usage" in odd else form.usage,
+        draw(USAGES) if "usage" in odd else form.usage,
     )
     entry: dict[str, Any] = {
         "recordId": draw(ODD_IDS) if "id" in odd else record_id(number),
@@ -138,39 +145,47 @@ def lines(draw: st.DrawFn) -> bytes:
 FILES = st.lists(st.tuples(lines(), ENDS).map(b"".join), max_size=6).map(b"".join)
 
 
-def read(data: bytes, *, one_by_one: bool) -> tuple[dict[str, Any], dict[int, Any], list[dict[str, Any]], list[Any]]:
-    """Return the counts, the errors, the rows and the used tokens of a result file."""
-    spending = Spending(PriceBook({}))
+def read(
+    data: bytes, schema: str, prefilled: bool, together: int
+) -> tuple[dict[str, Any], dict[int, Any], list[dict[str, Any]], list[Any]]:
+    """Return the counts, the errors, the rows and the used tokens of a result file, read some lines together.
+
+    With 0 each line goes by itself, in the way of those that are not plain.
+    """
+    spending, parser, columns = Spending(PriceBook({})), PARSERS[schema], COLUMNS[schema]
     with TemporaryDirectory() as folder:
-        answers = JobAnswers(PARSER, COLUMNS, spending, Path(folder) / "answers", lambda _: False)
-        reader = ResultReader(SENT, answers)
-        if one_by_one:
-            for line in data.splitlines(keepends=True):
-                reader.take_line(line)
-        else:
-            reader.take(data.splitlines(keepends=True))
+        answers = JobAnswers(parser, columns, spending, Path(folder) / "answers", lambda _: False)
+        reader = ResultReader(SentRecords(CHECKS, MODEL, prefilled), answers)
+        lines = data.splitlines(keepends=True)
+        for line in () if together else lines:
+            reader.take_line(line)
+        for start in range(0, len(lines), together) if together else ():
+            reader.take(lines[start : start + together])
         results = reader.finish("missing", "")
-        outcomes = {number: PARSER.parse(error) for number, error in results.errors.items()}
+        outcomes = {number: parser.parse(error) for number, error in results.errors.items()}
         rows = [row for _, batch in answers.rows(0, len(ROWS), outcomes) for row in batch.to_pylist()]
     used = [(each["records"], each["input_tokens"], each["output_tokens"]) for each in spending.as_dict()["usage"]]
     return asdict(results.counts), results.errors, rows, used
 
 
-@settings(max_examples=600)  # what is odd about a line is one of many things
-@given(FILES)
-def test_a_plain_line_gives_what_any_line_gives(data: bytes) -> None:
+@settings(max_examples=800)  # what is odd about a line is one of many things
+@given(FILES, st.sampled_from([*SCHEMAS]), st.booleans(), st.integers(1, 6))
+def test_a_plain_line_gives_what_any_line_gives(data: bytes, schema: str, prefilled: bool, together: int) -> None:
     """An answer would come to another row, change or be lost, because its line looks like most."""
-    assert read(data, one_by_one=False) == read(data, one_by_one=True)
+    assert read(data, schema, prefilled, together) == read(data, schema, prefilled, 0)
 
 
 @pytest.mark.parametrize("as_blocks", [False, True])
 @pytest.mark.parametrize("form", [MESSAGES, CONVERSE], ids=["messages", "converse"])
-def test_plain_lines_are_taken(as_blocks: bool, form: Form) -> None:
+@pytest.mark.parametrize(("text", "prefilled"), [(TEXT, True), (WHOLE_TEXT, False)])
+@pytest.mark.parametrize("schema", ["fields", "anything", "none"])
+def test_plain_lines_are_taken(schema: str, text: str, prefilled: bool, form: Form, as_blocks: bool) -> None:
     """Every line would go the slow way, and the law above hold all the same."""
-    output = form.wrap(form.content, "end_turn", form.usage)
+    output = form.wrap([{"text": text, **form.block}], "end_turn", form.usage)
     inputs = [echo_of(f"prompt {number} ä", as_blocks) for number in ROWS]
     entries = [{"recordId": record_id(n), "modelInput": inputs[n], "modelOutput": output} for n in ROWS]
     lines = [json.dumps(entry).encode() for entry in entries]
+    spending = Spending(PriceBook({}))
     with TemporaryDirectory() as folder:
-        answers = JobAnswers(PARSER, COLUMNS, Spending(PriceBook({})), Path(folder) / "answers", lambda _: False)
-        assert [*PlainLines(dict(SENT.checks), answers, MODEL, prefilled=True).take(lines)] == []
+        answers = JobAnswers(PARSERS[schema], COLUMNS[schema], spending, Path(folder) / "answers", lambda _: False)
+        assert [*PlainLines(dict(CHECKS), answers, MODEL, prefilled).take(lines)] == []

@@ -52,7 +52,7 @@ def line_of(number: int) -> bytes:
     return json.dumps(entry).encode() + b"\n"
 
 
-def read_shuffled(answers: JobAnswers) -> None:
+def read_shuffled(answers: JobAnswers, folder: Path) -> None:
     """Read the result lines of a job of COUNT records, which come in any order, some hundred at a time."""
     numbers = list(range(COUNT))
     random.Random(0).shuffle(numbers)
@@ -60,6 +60,7 @@ def read_shuffled(answers: JobAnswers) -> None:
     reader = ResultReader(sent, answers)
     for start in range(0, COUNT, 300):
         reader.take([line_of(number) for number in numbers[start : start + 300]])
+    assert len([*folder.iterdir()]) > 1  # all but the last thousands are on disk
     results = reader.finish("missing", "")
     assert (results.counts.lines, results.errors) == (COUNT, {})
 
@@ -74,7 +75,7 @@ def test_every_row_gets_its_answer_and_is_paid_once(tmp_path: Path) -> None:
     """A large job's answers would be lost, come twice, or stand in other rows; its cost would be wrong."""
     spending = Spending(BOOK)
     answers = answers_in(tmp_path / "answers", spending=spending)
-    read_shuffled(answers)
+    read_shuffled(answers, tmp_path / "answers")
     assert len(answers) == COUNT
     assert column(answers, "a") == [*range(COUNT)]
     assert {row % 7 == 0 for row, repair in enumerate(column(answers, "_repair")) if repair != "none"} == {True}
@@ -87,7 +88,7 @@ def test_what_was_set_aside_is_given_back_for_each_answer(tmp_path: Path) -> Non
     spending = Spending(BOOK, limit=ONE_ANSWER_USD * COUNT * 1.5)
     spending.expect(COUNT, {"batch": ONE_ANSWER_USD * COUNT})
     assert spending.reserve(COUNT)
-    read_shuffled(answers_in(tmp_path / "answers", spending=spending))
+    read_shuffled(answers_in(tmp_path / "answers", spending=spending), tmp_path / "answers")
     assert spending.usd == pytest.approx(ONE_ANSWER_USD * COUNT)
     assert spending.reserve(COUNT // 2)
     assert not spending.reserve(1)
@@ -96,14 +97,17 @@ def test_what_was_set_aside_is_given_back_for_each_answer(tmp_path: Path) -> Non
 def test_answers_are_taken_over_with_those_that_are_open(tmp_path: Path) -> None:
     """Records that were sent again in another way would lose their answers, or get those of other rows."""
     first, second = (answers_in(tmp_path / name, is_open=is_worth_repeating) for name in ("first", "second"))
-    first.add(ModelAnswer(0, {"content": [{"type": "text", "text": "no"}], "stop_reason": "end_turn"}, MODEL, "batch"))
-    numbers = list(range(1, COUNT))
+    no_json = {"content": [{"type": "text", "text": "no"}], "stop_reason": "end_turn"}
+    first.add(ModelAnswer(0, no_json, MODEL, "batch"), 100)
+    second.add(ModelAnswer(1, no_json, MODEL, "batch"), 100)
+    numbers = list(range(2, COUNT))
     random.Random(1).shuffle(numbers)
     for number in numbers:
-        second.add(ModelAnswer(number, body_of(number), MODEL, "batch", prefilled=True))
+        second.add(ModelAnswer(number, body_of(number), MODEL, "batch", prefilled=True), 100)
+    assert len([*(tmp_path / "second").iterdir()]) > 1
     first.extend(second)
-    assert [*first.opened] == [0]
-    assert column(first, "a") == [None, *range(1, COUNT)]
+    assert [*first.opened] == [0, 1]
+    assert column(first, "a") == [None, None, *range(2, COUNT)]
 
 
 @pytest.mark.parametrize("prefilled", [True, False])
@@ -112,7 +116,7 @@ def test_without_a_schema_an_object_is_enough(tmp_path: Path, prefilled: bool) -
     answers = answers_in(tmp_path / "answers", "no schema")
     texts = ['"a": 1}', "1", "no"] if prefilled else ['{"a": 1}', "1", "no"]
     assert answers.accept(texts, prefilled) == [{}, None, None]
-    read_shuffled(answers)
+    read_shuffled(answers, tmp_path / "answers")
     assert {*column(answers, "parse_status")} == {"json_only"}
 
 
@@ -120,20 +124,20 @@ def test_rows_without_an_answer_are_noticed(tmp_path: Path) -> None:
     """A gap would move every later answer up by one row."""
     answers = answers_in(tmp_path / "answers")
     for number in (0, 2):
-        answers.add(ModelAnswer(number, body_of(1), MODEL, "batch", prefilled=True))
+        answers.add(ModelAnswer(number, body_of(1), MODEL, "batch", prefilled=True), 100)
     with pytest.raises(ValueError, match="do not have one answer each"):
         next(answers.rows(0, 3, {}))
 
 
 def test_large_answers_are_handed_out_in_parts(tmp_path: Path) -> None:
-    """A job of long answers would be in memory as a whole."""
-    columns = OutcomeColumns(None, "")
-    answers = JobAnswers(PARSERS["no schema"], columns, Spending(BOOK), tmp_path / "answers", lambda _: False)
-    for number in reversed(range(40)):
-        body = {"content": [{"type": "text", "text": f"{number} " + "x" * 4_000_000}], "stop_reason": "max_tokens"}
-        answers.add(ModelAnswer(number, body, MODEL, "batch"))
-    starts, batches = zip(*answers.rows(0, 40, {}), strict=True)
+    """A job of long answers, or one with a few among many short ones, would be in memory as a whole."""
+    answers = answers_in(tmp_path / "answers", "no schema")
+    for number in reversed(range(1_000)):
+        text = f"{number} " + "x" * (4_000_000 if number < 40 else 0)
+        body = {"content": [{"type": "text", "text": text}], "stop_reason": "max_tokens"}
+        answers.add(ModelAnswer(number, body, MODEL, "batch"), len(text))
+    starts, batches = zip(*answers.rows(0, 1_000, {}), strict=True)
     texts = [text for batch in batches for text in batch["raw_response"].to_pylist()]
-    assert [int(text.split()[0]) for text in texts] == [*range(40)]
-    assert len(starts) > 1
-    assert all(batch.nbytes < 100_000_000 for batch in batches)
+    assert [int(text.split()[0]) for text in texts] == [*range(1_000)]
+    assert [*starts] == [sum(batch.num_rows for batch in batches[:n]) for n in range(len(batches))]
+    assert all(batch.nbytes < 80_000_000 for batch in batches)
