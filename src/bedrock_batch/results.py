@@ -86,9 +86,8 @@ def read_results(
     reader = ResultReader(sent, answers)
     for path in paths:
         with path.open("rb", buffering=_FILE_BUFFER) as file:
-            while lines := file.readlines(
-                _LINES_TOGETHER
-            ):  # their ends are \n alone: U+2028 stands inside JSON strings
+            # A binary file ends its lines at \n alone: U+2028 and its like stand inside JSON strings.
+            while lines := file.readlines(_LINES_TOGETHER):
                 reader.take(lines)
     return reader.finish(unanswered, reason)
 
