@@ -53,6 +53,15 @@ def local_bedrock(folder: Path, latency: float = 0.0, schema: Mapping[str, Any] 
         process.wait(30)
 
 
+def run_floor(root: Path, environ: Mapping[str, str]) -> dict[str, float]:
+    """Return the CPU seconds that bare libraries take for the files of the run before: see `bench_floor`."""
+    (output,) = (root / "output").rglob("*.parquet")
+    command = [sys.executable, str(Path(__file__).with_name("bench_floor.py")), BUCKET, str(output)]
+    done = subprocess.run(command, env={**os.environ, **environ}, stdout=subprocess.PIPE, check=True)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
 def lay_out(root: Path, schema: Mapping[str, Any] = SCHEMA) -> None:
     """Write template and schema of a processing directory; a schema that is there stays."""
     prompts = {"system_prompt": SYSTEM, "user_prompt_template": TEMPLATE, "input_placeholders": PLACEHOLDERS}

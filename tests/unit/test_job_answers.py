@@ -25,14 +25,14 @@ MODEL = "a.model"
 SCHEMA = ResponseSchema({"properties": {"a": {"type": "integer"}}, "required": ["a"]})
 PARSERS = {"schema": ResponseParser(SCHEMA), "no schema": ResponseParser(None)}
 COLUMNS = {"schema": OutcomeColumns(SCHEMA, ""), "no schema": OutcomeColumns(None, "")}
-# More than are held in memory, more than once; every seventh answer is not valid as it stands.
+# More than are held in memory, more than once; every 97th answer is not valid as it stands.
 COUNT = 10_000
 BOOK = PriceBook({MODEL: {"input": 1.0, "output": 1.0}})
 ONE_ANSWER_USD = 5e-6
 
 
 def body_of(number: int) -> dict[str, Any]:
-    text = f'"a": {number}}}' if number % 7 else f"Here it is: {{'a': {number}}}"
+    text = f'"a": {number}}}' if number % 97 else f"Here it is: {{'a': {number}}}"
     usage = {"input_tokens": 3, "output_tokens": 7}
     return {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": usage}
 
@@ -78,7 +78,7 @@ def test_every_row_gets_its_answer_and_is_paid_once(tmp_path: Path) -> None:
     read_shuffled(answers, tmp_path / "answers")
     assert len(answers) == COUNT
     assert column(answers, "a") == [*range(COUNT)]
-    assert {row % 7 == 0 for row, repair in enumerate(column(answers, "_repair")) if repair != "none"} == {True}
+    assert {row % 97 == 0 for row, repair in enumerate(column(answers, "_repair")) if repair != "none"} == {True}
     (usage,) = spending.as_dict()["usage"]
     assert (usage["records"], usage["input_tokens"], usage["output_tokens"]) == (COUNT, 3 * COUNT, 7 * COUNT)
 
@@ -133,7 +133,7 @@ def test_large_answers_are_handed_out_in_parts(tmp_path: Path) -> None:
     """A job of long answers, or one with a few among many short ones, would be in memory as a whole."""
     answers = answers_in(tmp_path / "answers", "no schema")
     for number in reversed(range(1_000)):
-        text = f"{number} " + "x" * (4_000_000 if number < 40 else 0)
+        text = f"{number} " + "x" * (4_000_000 if number < 24 else 0)
         body = {"content": [{"type": "text", "text": text}], "stop_reason": "max_tokens"}
         answers.add(ModelAnswer(number, body, MODEL, "batch"), len(text))
     starts, batches = zip(*answers.rows(0, 1_000, {}), strict=True)

@@ -1,0 +1,51 @@
+"""What a batch run cannot do without: the same files uploaded, fetched and written once more, by bare libraries.
+
+Run by itself after a run, in its environment: it prints CPU seconds as JSON, by what took them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+NEEDED = ("boto3", "s3transfer", "pandas", "pyarrow.compute", "pyarrow.csv", "pyarrow.parquet", "pydantic")
+NEEDED += ("jsonschema_rs", "msgspec.json", "tenacity")
+
+
+def main(bucket: str, output: str) -> None:
+    figures = {"start and imports": time.process_time() + seconds_of(lambda: [*map(importlib.import_module, NEEDED)])}
+    import boto3
+    import pyarrow.parquet as pq
+
+    s3 = boto3.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    figures["uploads"] = figures["downloads"] = 0.0
+    with TemporaryDirectory() as folder:
+        path = str(Path(folder) / "object")
+        for key in keys:
+            took = seconds_of(lambda key=key: s3.download_file(bucket, key, path))
+            if key.endswith(".jsonl"):
+                figures["uploads"] += seconds_of(lambda key=key: s3.upload_file(path, bucket, f"again/{key}"))
+            else:
+                figures["downloads"] += took
+        table = pq.read_table(output)
+        figures["output file"] = seconds_of(lambda: pq.write_table(table, path, compression="snappy"))
+    print(json.dumps(figures))
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Return the CPU seconds of all threads that some work takes."""
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
