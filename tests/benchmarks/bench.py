@@ -210,10 +210,9 @@ _READING = (
     "- In a run, rendering goes on in a thread beside uploads, and results are fetched beside both: check sums, sockets and",
     "  Arrow let the interpreter go.",
     "- The whole run takes more than 1.5 × the two rows: beside them come uploads (where the endpoint is not HTTPS, as here,",
-    "  the SDK hashes all that it sends to sign it), downloads, output files in Parquet, and the start with its imports. Bare",
-    "  libraries alone, in the table beside, take more for these than the half that the goal leaves. The rest is the calls",
-    "  about jobs, and the input twice more: all of it is checked before anything is paid for, and joined with the answers",
-    "  at the end.",
+    "  the SDK hashes all that it sends to sign it), downloads, output files in Parquet, and the start with its imports, for",
+    "  which bare libraries alone take about the half that the goal leaves. The rest is the calls about jobs, and the input",
+    "  twice more: all of it is checked before anything is paid for, and joined with the answers at the end.",
 )
 
 
