@@ -57,6 +57,7 @@ class JobAnswers:
         self._sizes = array("q")  # of the same rows' answers
         self._outcomes: dict[int, Outcome] = {}
         self._outcome_sizes = array("q")
+        self._outcome_bytes = 0
 
     def __len__(self) -> int:
         return len(self._numbers) + len(self._outcomes) + len(self.opened)
@@ -70,7 +71,8 @@ class JobAnswers:
             return
         self._outcomes[answer.number] = outcome
         self._outcome_sizes.append(size)
-        if len(self._outcomes) >= OUTCOMES_AT_ONCE or sum(self._outcome_sizes) >= OUTCOME_BYTES_AT_ONCE:
+        self._outcome_bytes += size
+        if len(self._outcomes) >= OUTCOMES_AT_ONCE or self._outcome_bytes >= OUTCOME_BYTES_AT_ONCE:
             self._hold_outcomes()
 
     def accept(self, texts: Iterable[str], prefilled: bool) -> list[dict[str, Any] | None]:
@@ -100,7 +102,7 @@ class JobAnswers:
 
     def _hold_outcomes(self) -> None:
         outcomes, sizes = self._outcomes, self._outcome_sizes
-        self._outcomes, self._outcome_sizes = {}, array("q")
+        self._outcomes, self._outcome_sizes, self._outcome_bytes = {}, array("q"), 0
         if outcomes:
             self._hold(outcomes, sizes, self._columns.to_batch([*outcomes.values()]))
 

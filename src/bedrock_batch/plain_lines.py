@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
-from zlib import crc32
 
 from msgspec import Meta, MsgspecError, Struct
 from msgspec.json import Decoder
@@ -13,6 +12,7 @@ from bedrock_batch.accepted import AcceptedAnswers, PlainAnswer
 from bedrock_batch.job_answers import JobAnswers
 from bedrock_batch.records import record_number
 from bedrock_batch.responses import COMPLETE_STOP_REASONS
+from bedrock_batch.staging import prompt_check
 
 # So many answers are handed on together, or as many as are read from so many bytes.
 ANSWERS_AT_ONCE = 1024
@@ -132,7 +132,7 @@ def _read_line(line: bytes, awaited: Mapping[int, int]) -> PlainAnswer | None:
         number = record_number(value.recordId)
         echoed = value.modelInput.messages[0].content
         prompt = echoed if isinstance(echoed, str) else echoed[0].text
-        if number is not None and awaited[number] == crc32(prompt.encode()):
+        if number is not None and awaited[number] == prompt_check(prompt):
             return _read_output(number, value.modelOutput)
     except (MsgspecError, ValueError, LookupError, RecursionError):
         pass  # another kind of line

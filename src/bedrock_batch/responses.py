@@ -89,9 +89,6 @@ class ResponseParser:
 
     def _answered(self, output: ModelAnswer) -> Outcome:
         answer = read_answer(output.body)
-        fields = self._accept_untouched(answer, output.prefilled)
-        if fields is not None:
-            return self._succeeded(output, answer, fields, "none")
         text, parsed = self._read(answer, output.prefilled)
         if parsed.fields is not None:
             return self._succeeded(output, answer, parsed.fields, parsed.repair)
@@ -113,15 +110,6 @@ class ResponseParser:
             source=output.source,
             salvaged_from=output.salvaged_from,
         )
-
-    def _accept_untouched(self, answer: AnswerText, prefill: bool) -> dict[str, Any] | None:
-        """Return the fields of a complete answer that is valid as it stands, which nearly every one is."""
-        if answer.stop_reason not in COMPLETE_STOP_REASONS or answer.tool_input is not None:
-            return None
-        try:
-            return self._accept(_as_prefilled(answer.text) if prefill else answer.text)
-        except SchemaMismatch:
-            return None
 
     def _succeeded(
         self, output: ModelAnswer, answer: AnswerText, fields: dict[str, Any], repair: str | None

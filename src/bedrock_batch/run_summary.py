@@ -11,15 +11,13 @@ from typing import Any
 from bedrock_batch import __version__
 from bedrock_batch.batch_processor import BedrockBatchProcessor
 from bedrock_batch.distributions import Histogram, describe_fields
+from bedrock_batch.packages import RUNTIME_PACKAGES
 from bedrock_batch.records import Source
 from bedrock_batch.split_outputs import RunResult
 from bedrock_batch.summary import SCHEMA_VERSION, Figures
 from bedrock_batch.token_advice import TokenUse, token_advice
 
-_DISTRIBUTIONS = (
-    *("boto3", "botocore", "pandas", "pyarrow", "pydantic", "tenacity"),
-    *("jsonschema-rs", "json_repair", "msgspec"),
-)
+_DISTRIBUTIONS = tuple(requirement.partition(">=")[0] for requirement in RUNTIME_PACKAGES)
 
 
 def summarize_run(

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from bench_data import SCHEMA, write_rows
+from bench_floor import NEEDED
 from bench_run import ROOT, local_bedrock, run_step
 
 from bedrock_batch.aws.clients import ClientFactory, make_session
@@ -94,8 +95,7 @@ def limiter_rates(rate: float = 50, seconds: float = 20, threads: int = 32) -> d
 def start_times(folder: Path, rounds: int) -> dict[str, float]:
     """Return seconds to `--help`, to a configuration error, and of the bare imports that a run needs."""
     entry = str(ROOT / "src" / "bedrock_batch_processing.py")
-    imports = "import pyarrow, pyarrow.parquet, pyarrow.csv, pydantic, tenacity, jsonschema_rs, msgspec.json"
-    imports += ", boto3, s3transfer"
+    imports = f"import {', '.join(NEEDED)}"
     clients = f"{imports}; s = boto3.Session(region_name='us-east-1'); [s.client(n) for n in ('bedrock-runtime', 's3')]"
     ways: dict[str, list[str]] = {
         "--help": [entry, "--help"],
