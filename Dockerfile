@@ -13,13 +13,13 @@ RUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=pip_config \
     if [ -s /run/secrets/pip_config ]; then export PIP_CONFIG_FILE=/run/secrets/pip_config; fi; \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --only-binary=:all: \
         --constraint /build/constraints.txt --requirement /build/requirements.txt
-# Headers, sources and tests of packages: the step runs without them, and they are a quarter of the image.
+# The step does not need the headers, sources and tests of packages, which are a quarter of the image.
 RUN cd /opt/venv/lib/python3*/site-packages \
     && rm -rf pandas/tests pyarrow/tests pyarrow/include pyarrow/src numpy/_core/include \
     && find . -name '*.pyx' -delete && find . -name '*.pxd' -delete
 COPY src/bedrock_batch_processing.py /opt/bedrock-batch/
 COPY src/bedrock_batch /opt/bedrock-batch/bedrock_batch
-# Compiled here, since the user that runs the step may not write beside its sources.
+# Compile now, because the user that runs the step may have no right to write next to its sources.
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/bedrock-batch
 
 FROM ${BASE_IMAGE}
@@ -31,9 +31,9 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/bedrock-batch /opt/bedrock-batch
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
-# SageMaker mounts /opt/ml as root's, so that a processing container must run as root to write its outputs there. The
-# image itself needs no right of root: elsewhere, build it with another user or start it with `--user`.
+# SageMaker mounts /opt/ml for root, so a processing container must run as root to write its outputs there. The image
+# itself needs no root rights: elsewhere, build it for another user or start it with `--user`.
 ARG RUN_AS=root
 USER ${RUN_AS}
-# The exec form: the step is process 1 and receives SIGTERM itself. A job is no service, so there is no HEALTHCHECK.
+# The exec form makes the step process 1, which receives SIGTERM. There is no HEALTHCHECK, because a job is not a service.
 ENTRYPOINT ["/opt/venv/bin/python", "/opt/bedrock-batch/bedrock_batch_processing.py"]

@@ -1,10 +1,16 @@
-"""For all tests: an interrupt interrupts, also where a shell that started them in the background has it ignored."""
+"""For all tests: an interrupt interrupts, and hypothesis sets no time limit, since a slow machine is not a failure."""
 
 from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
+settings.register_profile("without_deadline", deadline=None)
+settings.load_profile("without_deadline")
+
 
 def pytest_configure() -> None:
+    # A shell that starts the tests in the background has them ignore the signal.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

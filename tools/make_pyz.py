@@ -14,7 +14,7 @@ SOURCES = ROOT / "src"
 ENTRY = "bedrock_batch_processing.py"
 PACKAGES = ("bedrock_batch", "local_bedrock")
 SHEBANG = b"#!/usr/bin/env python3\n"
-MAIN = "import sys\n\nfrom bedrock_batch_processing import run\n\nsys.exit(run())\n"
+MAIN = "from bedrock_batch_processing import run_process\n\nrun_process()\n"
 MOMENT = (1980, 1, 1, 0, 0, 0)
 
 

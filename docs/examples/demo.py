@@ -1,7 +1,7 @@
 """Run the step on real text without an AWS account: the docstrings of Python's standard library.
 
-`--mode auto` lets the run choose batch inference by itself; `--mode realtime` asks record by record and compares both
-tables. The step runs as a user runs it, as a process of its own, against the local Bedrock that `--local` starts.
+`--mode auto` lets the run choose batch inference; `--mode realtime` asks record by record and compares both tables. The
+step runs in a separate process, as for a user, with the local Bedrock that `--local` starts.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 COLUMNS = ("module", "name", "kind", "line", "docstring")
-# Which share of the records goes to which split, and in which format it is written.
+# The share and the format of each split.
 SPLITS = (("train", "csv", 0.7), ("val", "tsv", 0.85), ("test", "parquet", 1.0))
 
 SETTINGS = {
-    "BEDROCK_PRIMARY_MODEL_ID": "us.anthropic.claude-sonnet-4-20250514-v1:0",
+    "BEDROCK_PRIMARY_MODEL_ID": "us.anthropic.claude-sonnet-4-6",
     "BEDROCK_MAX_TOKENS": "1024",
     "BEDROCK_MAX_RECORDS_PER_JOB": "2000",
     "BEDROCK_CONCURRENCY_MODE": "concurrent",
@@ -70,7 +70,7 @@ def run_demo(output: Path, mode: str) -> Path:
 
 
 def standard_library_docstrings() -> Iterator[tuple[str, str, str, int, str]]:
-    """Yield module, name, kind, line and text of every documented object, read from the sources, nothing imported."""
+    """Yield module, name, kind, line and text of every documented object, from the sources without importing them."""
     root = Path(sysconfig.get_paths()["stdlib"])
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -90,7 +90,7 @@ def standard_library_docstrings() -> Iterator[tuple[str, str, str, int, str]]:
 
 
 def write_inputs(records: list[tuple[str, str, str, int, str]], folder: Path) -> None:
-    """Write the records as three splits in three formats, with the example template and schema beside them."""
+    """Write the records as three splits in three formats, and the example template and schema."""
     begin = 0
     for split, kind, share in SPLITS:
         end = int(len(records) * share)

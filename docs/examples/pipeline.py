@@ -1,7 +1,8 @@
 """A SageMaker pipeline with this step, as plain JSON and without any SDK: `python pipeline.py > pipeline.json`.
 
-Three steps: one writes the prompt template and the validation schema, this one asks the model, one trains on what it
-said. Create it with `boto3.client("sagemaker").create_pipeline(PipelineName=..., PipelineDefinition=..., RoleArn=...)`.
+It has three steps: the first writes the prompt template and the validation schema, this step asks the model, and the
+last one trains on the answers. Create the pipeline with
+`boto3.client("sagemaker").create_pipeline(PipelineName=..., PipelineDefinition=..., RoleArn=...)`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ TEMPLATE_STEP, BEDROCK_STEP, TRAINING_STEP = "WritePromptTemplates", "AskBedrock
 PARAMETERS = [
     {"Name": "InputData", "Type": "String", "DefaultValue": "s3://example-data/labels/rows"},
     {"Name": "Bucket", "Type": "String", "DefaultValue": "example-results"},
-    {"Name": "ModelId", "Type": "String", "DefaultValue": "us.anthropic.claude-sonnet-4-20250514-v1:0"},
+    {"Name": "ModelId", "Type": "String", "DefaultValue": "us.anthropic.claude-sonnet-4-6"},
     {"Name": "RoleArn", "Type": "String", "DefaultValue": "arn:aws:iam::123456789012:role/Pipeline"},
     {"Name": "BatchRoleArn", "Type": "String", "DefaultValue": "arn:aws:iam::123456789012:role/BedrockBatch"},
     {"Name": "KmsKeyId", "Type": "String", "DefaultValue": "alias/pipeline"},
@@ -38,9 +39,9 @@ def build_pipeline() -> dict[str, Any]:
 
 
 def bedrock_step() -> dict[str, Any]:
-    """Return this step: rows, template and schema in; rows with the model's answers, and a summary, out."""
+    """Return this step: its inputs are rows, template and schema, its outputs rows with answers and a summary."""
     inputs = [
-        # Each instance gets its own files. `FullyReplicated` serves as well: the step then divides the rows itself.
+        # Each instance gets its own files. With `FullyReplicated`, the step divides the rows itself.
         processing_input("input_data", parameter("InputData"), f"{DATA}/input/data", "ShardedByS3Key"),
         processing_input("prompt_templates", output_of(TEMPLATE_STEP, "prompt_templates"), f"{DATA}/input/templates"),
         processing_input("validation_schema", output_of(TEMPLATE_STEP, "validation_schema"), f"{DATA}/input/schema"),
@@ -54,8 +55,8 @@ def bedrock_step() -> dict[str, Any]:
         "BEDROCK_MAX_TOKENS": "1024",
         "BEDROCK_BATCH_MODE": "auto",
         "BEDROCK_BATCH_ROLE_ARN": parameter("BatchRoleArn"),
-        # The ledger lies here. Without the execution's id in the path, an execution that is begun anew with the same
-        # inputs takes over what an earlier one has paid for.
+        # The ledger is here. The path does not contain the execution id, so a new execution with the same inputs uses
+        # the answers that an earlier one has paid for.
         "BEDROCK_BATCH_INPUT_S3_PATH": join("s3:/", parameter("Bucket"), "bedrock-batch", "input"),
         "BEDROCK_BATCH_OUTPUT_S3_PATH": join("s3:/", parameter("Bucket"), "bedrock-batch", "output"),
         "BEDROCK_BATCH_TIMEOUT_HOURS": "72",
@@ -69,7 +70,7 @@ def bedrock_step() -> dict[str, Any]:
         inputs=inputs,
         outputs=outputs,
         environment=environment,
-        # Longer than the longest batch job, so that its results are read: SageMaker allows up to 9 days.
+        # Longer than the longest batch job, so that the step can read its results. SageMaker allows up to 9 days.
         max_runtime=4 * 24 * 3600,
         instances=parameter("InstanceCount"),
     )
@@ -78,7 +79,7 @@ def bedrock_step() -> dict[str, Any]:
 
 
 def template_step() -> dict[str, Any]:
-    """Return the step before: your image that writes `prompts.json` and `validation_schema_*.json`."""
+    """Return the first step: your image, which writes `prompts.json` and `validation_schema_*.json`."""
     arguments = processing_job(
         image=parameter("Image"),
         entry=["/opt/venv/bin/python", "/opt/program/write_templates.py"],
@@ -96,7 +97,7 @@ def template_step() -> dict[str, Any]:
 
 
 def training_step() -> dict[str, Any]:
-    """Return the step behind: it reads the training split from the folder that this step has written."""
+    """Return the last step, which reads the training split from the output of this step."""
     data = join(output_of(BEDROCK_STEP, "processed_data"), "train")
     source = {"S3DataType": "S3Prefix", "S3Uri": data, "S3DataDistributionType": "FullyReplicated"}
     arguments = {
@@ -124,7 +125,7 @@ def processing_job(
     max_runtime: int,
     instances: Any,
 ) -> dict[str, Any]:
-    """Return the arguments of a Processing step: those of CreateProcessingJob without the job's name."""
+    """Return the arguments of a Processing step, which are those of CreateProcessingJob without the job name."""
     cluster = {
         "InstanceCount": instances,
         "InstanceType": parameter("InstanceType"),
@@ -164,7 +165,7 @@ def processing_output(name: str, path: str) -> dict[str, Any]:
 
 
 def results(name: str) -> dict[str, Any]:
-    """Return an S3 path of one execution: no two executions write to the same place."""
+    """Return an S3 path that contains the execution id, so that executions do not overwrite each other."""
     return join("s3:/", parameter("Bucket"), EXECUTION, name)
 
 
@@ -173,7 +174,7 @@ def parameter(name: str) -> dict[str, str]:
 
 
 def output_of(step: str, output: str) -> dict[str, str]:
-    """Return where a step writes an output; this also makes the step that reads it wait for it."""
+    """Return the S3 path of a step's output; a step that reads it waits for that step."""
     return {"Get": f"Steps.{step}.ProcessingOutputConfig.Outputs['{output}'].S3Output.S3Uri"}
 
 

@@ -1,8 +1,8 @@
-"""This step in a pipeline of the sagemaker SDK, version 2, delivered in three ways.
+"""A pipeline of the sagemaker SDK, version 2, with this step deployed in one of three ways.
 
 `image` is the image of this repository's Dockerfile; `file` is `dist/bedrock_batch_processing.pyz` (`make pyz`) in any
-image with Python; `source_dir` is the folder `src/` with its `requirements.txt`. The last two install what the image
-lacks when the job begins, so they need a package index there. Without any SDK: pipeline.py.
+image with Python; `source_dir` is the folder `src/` with its `requirements.txt`. The last two install missing packages
+when the job begins, so they need a package index. pipeline.py needs no SDK.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = "/opt/ml/processing"
 ENTRY = ["/opt/venv/bin/python", "/opt/bedrock-batch/bedrock_batch_processing.py"]
 ARGUMENTS = ["--job_type", "training"]
-# SageMaker ends the job after this time: longer than the longest batch job, so that its results are read.
+# SageMaker ends the job after this time, which is longer than the longest batch job: the step must read its results.
 MAX_RUNTIME_SECONDS = 4 * 24 * 3600
 
 
@@ -32,7 +32,7 @@ def build_pipeline(session: PipelineSession, role: str, image: str, bucket: str,
     data = ParameterString("InputData", default_value=f"s3://{bucket}/rows")
     templates = ParameterString("Templates", default_value=f"s3://{bucket}/templates")
     schema = ParameterString("Schema", default_value=f"s3://{bucket}/schema")
-    model = ParameterString("ModelId", default_value="us.anthropic.claude-sonnet-4-20250514-v1:0")
+    model = ParameterString("ModelId", default_value="us.anthropic.claude-sonnet-4-6")
     instances = ParameterInteger("InstanceCount", default_value=1)
     environment = {
         "BEDROCK_PRIMARY_MODEL_ID": model,
@@ -88,5 +88,5 @@ def run_arguments(way: str, common: dict[str, Any], inputs: list[Any], outputs: 
 
 
 def results(bucket: str, name: str) -> Join:
-    """Return an S3 path of one execution: no two executions write to the same place."""
+    """Return an S3 path that contains the execution id, so that executions do not overwrite each other."""
     return Join(on="/", values=["s3:/", bucket, ExecutionVariables.PIPELINE_EXECUTION_ID, name])

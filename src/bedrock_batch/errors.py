@@ -1,7 +1,6 @@
-"""The exceptions of the step and the exit code that each one means.
+"""The exceptions of the step, each with its exit code.
 
-A record that fails is never an exception: it is a value (see `records`). What is raised here ends a job, a run or
-the start of one.
+A record that fails is a value and never an exception (see `records`). These exceptions end a job, a run or its start.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ T = TypeVar("T")
 
 
 class BedrockBatchError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Base class of the errors that this package raises on purpose."""
 
     exit_code = 1
 
 
 class ConfigurationError(BedrockBatchError, ValueError):
-    """The configuration is wrong; `problems` holds every problem found, one sentence each."""
+    """The configuration is wrong; `problems` lists every problem found, one sentence each."""
 
     exit_code = 2
 
@@ -38,22 +37,48 @@ class RunError(BedrockBatchError, RuntimeError):
     """The run as a whole failed after it had begun."""
 
 
+class InputChangedError(RunError):
+    """An input file has changed since the run began."""
+
+
+class TakenOverError(RunError):
+    """Another process has taken over the run, or the ledger is gone: this process must not send anything more."""
+
+
 class HopelessError(RunError):
-    """No record can be answered under the present conditions (access, model, credentials); trying on is useless."""
+    """No record can be answered while the cause lasts (access, model, credentials), so that retrying is useless."""
+
+
+class UnreachableError(HopelessError):
+    """The settings name no reachable service: the host, its certificate or the region is wrong."""
+
+    exit_code = 2
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A run was interrupted; `left` says what continues in AWS, what is kept and how to resume.
+
+    `kept_in` is the location of the ledger and the answers, or None if nothing outlives the process.
+    """
+
+    def __init__(self, cause: str, left: str, kept_in: str | None) -> None:
+        super().__init__(cause)
+        self.left = left
+        self.kept_in = kept_in
 
 
 class JobError(BedrockBatchError, RuntimeError):
-    """One model invocation job failed; it becomes values for the job's records inside the batch layer."""
+    """A model invocation job failed; the batch layer turns it into one RecordError for each record of the job."""
 
 
 class Problems:
-    """Collects what is wrong with the configuration and the input, to be told at once."""
+    """Collects the problems of configuration and input, so that they are reported together."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
 
     def attempt(self, function: Callable[[], T]) -> T | None:
-        """Return the result of `function`, or None when it found a problem."""
+        """Return the result of `function`, or None after noting the problem that it raised."""
         try:
             return function()
         except ConfigurationError as error:
@@ -63,6 +88,6 @@ class Problems:
         return None
 
     def raise_any(self) -> None:
-        """Raise all problems as one ConfigurationError, each once; nothing happens where there is none."""
+        """Raise the problems, each once, as one ConfigurationError; do nothing if there are none."""
         if self.texts:
             raise ConfigurationError(list(dict.fromkeys(self.texts)))

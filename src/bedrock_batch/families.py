@@ -1,7 +1,7 @@
-"""What each model family on Amazon Bedrock accepts, as data.
+"""The capabilities of each model family on Amazon Bedrock, as data.
 
-Sources and dates of every row stand in `docs/models.md`. A setting may override a row, and the service has the last
-word: see `refusals`.
+`docs/models.md` gives the source and date of every row. A setting can override a row, and the service has the last
+word (see `models.refusals`).
 """
 
 from __future__ import annotations
@@ -23,42 +23,42 @@ _OPAQUE = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:(?!foundation-model/|infere
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a family accepts in a request; None stands for what nobody is known to have proved or disproved.
+    """What a model family accepts in a request; None means unknown.
 
-    An unproven member is never chosen by itself, but a setting that asks for it is followed.
+    The step never uses an unknown capability by default, but follows a setting that asks for it.
     """
 
     family: str
     anthropic: bool = False
-    """The body is that of Anthropic Messages; every other family is asked through Converse."""
+    """Requests have the body of Anthropic Messages; every other family is asked through Converse."""
     sampling: Sampling = "both"
     """`temperature` and `top_p` together, one of them at a time, or neither."""
     prefill: bool | None = None
-    """A last message of the assistant, which the answer continues."""
+    """A last message of the assistant that the answer continues."""
     forced_tool: bool | None = None
     """Tool choice `tool`: the model must call the tool that is named."""
     json_schema: bool | None = None
     """The service's own structured output."""
     thinking: Thinking = "none"
-    """`default` thinks unless told not to, `always` cannot be told not to: both within `max_tokens`."""
+    """`default` thinks unless a request disables it, `always` cannot be disabled; both think within `max_tokens`."""
     prompt_cache: bool | None = None
     """Cache markers, in real time only."""
     batch: bool | None = None
-    """Batch inference. It differs by region, so that only a creation tells where this says None."""
+    """Batch inference. It differs by region: if this is None, only creating a job shows it."""
     profile_required: bool = False
-    """The bare id has no on-demand throughput: an inference profile leads to the model."""
+    """The model has no on-demand throughput and is reached through an inference profile only."""
     national_profiles: bool = False
     """In Asia the profiles are `jp`, `au` and `global`, not `apac`."""
     max_output_tokens: int | None = None
     burndown: float = 1.0
-    """How many tokens of quota one output token costs in real time."""
+    """How many tokens of the quota one output token uses in real time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A row of the table: the names of its models, without provider profile, date and version.
+    """A row of the table: the names of its models, without profile prefix, date and version.
 
-    A name that ends in `*` stands for all that begin so.
+    A `*` in a name matches any text.
     """
 
     names: tuple[str, ...]
@@ -130,7 +130,7 @@ FAMILIES: tuple[Family, ...] = (
         ("anthropic.claude-mythos-5", "anthropic.claude-mythos-5-1"),
         replace(_CLAUDE_55, family="claude-mythos-5", json_schema=None),
     ),
-    # A Claude that this table does not know is asked for nothing that a known one has refused.
+    # An unknown Claude is asked for nothing that a known one refuses.
     Family(
         ("anthropic.*",),
         Capabilities("claude", anthropic=True, sampling="none", profile_required=True, national_profiles=True,
@@ -168,6 +168,11 @@ FAMILIES: tuple[Family, ...] = (
         ("openai.gpt-oss-*",),
         replace(_OPEN, family="gpt-oss", thinking="always", max_output_tokens=16384),
     ),
+    Family(
+        ("openai.gpt-5*", "openai.gpt-6*"),
+        Capabilities("gpt-5", sampling="none", thinking="default", max_output_tokens=128000),
+    ),
+    Family(("xai.grok-*",), Capabilities("grok", sampling="none", thinking="default")),
     Family(("qwen.qwen3-*",), replace(_OPEN, family="qwen-3")),
 )  # fmt: skip # a row reads better on a line of its own
 UNKNOWN = Capabilities("other")
@@ -175,41 +180,53 @@ FAMILY_NAMES: tuple[str, ...] = (*(row.accepts.family for row in FAMILIES), UNKN
 
 
 def base_model_id(model_id: str) -> str:
-    """Return the foundation model id inside an id, a profile id or an ARN of either.
+    """Return the foundation model id in a model id, a profile id or an ARN of either.
 
-    An ARN that hides its model (see `hides_model`) gives the resource's own id.
+    For an ARN that hides its model (see `hides_model`), return the id of the resource.
     """
     tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
     return PROFILE_PREFIX.sub("", tail)
 
 
+def model_name(model_id: str) -> str:
+    """Return the foundation model id in a model id, a profile id or an ARN, without date, version and context size."""
+    return _VERSION.sub("", base_model_id(model_id))
+
+
+def same_model(one: str, other: str) -> bool:
+    """Return whether two ids, profile ids or ARNs name one model; an id without date and version fits any of them."""
+    first, second = base_model_id(one), base_model_id(other)
+    return first == second or (model_name(one) == model_name(other) and model_name(one) in (first, second))
+
+
 def hides_model(model_id: str) -> bool:
-    """Whether an id is an ARN that does not say which model stands behind it, as an application profile's."""
+    """Return whether an id is an ARN that does not name its model, such as that of an application profile."""
     return _OPAQUE.match(model_id) is not None
 
 
 def is_profile(model_id: str) -> bool:
-    """Whether an id is that of an inference profile, or any ARN but a foundation model's."""
+    """Return whether an id is an inference profile, or an ARN of anything but a foundation model."""
     tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
     return PROFILE_PREFIX.match(tail) is not None or hides_model(model_id)
 
 
 @lru_cache(maxsize=256)
 def capabilities_of(model_id: str) -> Capabilities:
-    """Return what the model named by an id, profile id or ARN accepts; names are matched whole.
+    """Return the capabilities of the model that an id, profile id or ARN names.
 
-    `claude-sonnet-5` is not `claude-sonnet-5-5`: only a date, a version and a context size may follow a name.
+    Names are matched as a whole: only a date, a version and a context size may follow, so that `claude-sonnet-5` does
+    not match `claude-sonnet-5-5`.
     """
     if hides_model(model_id):
         return UNKNOWN
-    name = _VERSION.sub("", base_model_id(model_id))
+    name = model_name(model_id)
     return next((row.accepts for row in FAMILIES if row.pattern.fullmatch(name)), UNKNOWN)
 
 
 def parse_overrides(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a user says about a model, by members of `Capabilities`; ValueError for what makes no sense.
+    """Return the overrides that a user gives for members of `Capabilities`; ValueError for an invalid one.
 
-    `family` names the row that stands for the model; the other keys change single members of it.
+    `family` names the row to start from; the other keys change single members of it.
     """
     kinds = {each.name: str(each.type) for each in fields(Capabilities)}
     for name, value in given.items():
@@ -239,7 +256,7 @@ def _accepts(kind: str | None, value: Any) -> bool:
 
 
 def with_overrides(able: Capabilities, overrides: Mapping[str, Any]) -> Capabilities:
-    """Return capabilities as a user describes them: see `parse_overrides`."""
+    """Return capabilities with the overrides of `parse_overrides` applied."""
     named = overrides.get("family")
     base = next((row.accepts for row in FAMILIES if row.accepts.family == named), UNKNOWN) if named else able
     return replace(base, **{name: value for name, value in overrides.items() if name != "family"})

@@ -1,17 +1,38 @@
-"""What travels between the parts: a record to ask, the model's answer or its failure, and what came of it."""
+"""The values of a row's journey: record, model output or record error, and answer."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Source = Literal["batch", "realtime"]
+AnswerSource = Literal["batch", "realtime", "store"]
+"""How an answer came: from a batch job, in real time, or from the answer store, which an earlier run has paid."""
 ParseStatus = Literal["success", "json_only", "validation_failed", "json_failed", "error"]
+
+JobErrorKind = Literal[
+    "missing",
+    "job_failed",
+    "expired",
+    "stopped",
+    "out_of_time",
+    "not_submitted",
+    "not_batchable",
+    "unreadable",
+    "mismatched",
+    "cost_limit",
+]
+"""Why a record of a batch run has no answer, unless the service gives the reason itself (see `RecordError.kind`)."""
+
+# The one field of an answer in a run without a schema: the JSON object as text.
+RESPONSE_FIELD = "response"
 
 RECORD_ID_WIDTH = 10
 _RECORD_ID = f"R%0{RECORD_ID_WIDTH}d"
+_ORIGINAL_ID = "record_"
 
 
 def record_id(number: int) -> str:
@@ -24,17 +45,26 @@ def record_id(number: int) -> str:
 
 
 def record_number(record_id: str) -> int | None:
-    """Return the row number that a record id names, or None when it is not an id of ours."""
+    """Return the row number that a record id names, or None if it is not an id of this step."""
     digits = record_id[1:]
     is_ours = len(digits) == RECORD_ID_WIDTH and record_id[0] == "R" and digits.isascii() and digits.isdigit()
     return int(digits) if is_ours else None
 
 
-# Values by use, but not frozen: up to one of each is made for every row, and `frozen` makes that three times as slow
-# (2.4 against 0.8 microseconds for an Outcome).
+def row_position(record_id: str) -> int | None:
+    """Return the row number in an id of this step or in `record_{position}`, the id of the original script."""
+    number = record_number(record_id)
+    if number is not None:
+        return number
+    prefix, digits = record_id[: len(_ORIGINAL_ID)], record_id[len(_ORIGINAL_ID) :]
+    is_position = prefix == _ORIGINAL_ID and digits.isascii() and digits.isdigit() and len(digits) <= RECORD_ID_WIDTH
+    return int(digits) if is_position else None
+
+
+# Treated as values but not frozen: one is made for every row, and a frozen dataclass takes three times as long to make.
 @dataclass(slots=True)
-class ModelInvocationRecord:
-    """One row on its way to the model: its number in the run (from 0) and its rendered prompt."""
+class Record:
+    """One row to ask the model about: its number in the run (from 0) and its rendered prompt."""
 
     number: int
     prompt: str
@@ -45,28 +75,31 @@ class ModelInvocationRecord:
 
 
 @dataclass(slots=True)
-class ModelAnswer:
-    """The body that the model answered with, as the service gave it.
+class ModelOutput:
+    """The response body of the model, as the service returned it.
 
-    `prefilled` says that the request ended with the assistant's `{`, so that the text starts behind it.
-    `salvaged_from` is the cause that sent a record of a batch run to real time, as `RecordError.kind`.
+    `prefilled` says that the request ended with the assistant's `{`, which the text therefore lacks. `frame` is the
+    frame in which the model was asked (see `models.question_frame`), empty if it is unknown.
+    `salvaged_from` is the `RecordError.kind` that sent a record of a batch run to the real-time fallback.
     """
 
     number: int
     body: dict[str, Any]
     model_id: str
-    source: Source
+    source: AnswerSource
     attempts: int = 1
     prefilled: bool = False
     salvaged_from: str | None = None
+    frame: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordError:
     """The reason why a record has no answer.
 
-    `kind` is a short stable word for counting (`throttled`, `validation`, `missing`, ...); `message` is AWS's text
-    or ours, without row text; `retryable` says whether asking again unchanged can help.
+    `kind` is a stable word for counting: a JobErrorKind, an ErrorKind of `aws`, or `batch_error_` and the code that a
+    job gave. `message` is the text of AWS or of the step, without row text. `retryable` says whether the same request
+    can succeed later.
     """
 
     number: int
@@ -79,16 +112,16 @@ class RecordError:
     salvaged_from: str | None = None
 
 
-ModelInvocationOutput = ModelAnswer | RecordError
+RecordOutput = ModelOutput | RecordError
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a row gets in its output columns.
+class Answer:
+    """What the parser made of a record's output: the values of the row's output columns.
 
-    `fields` holds every field of the schema in order (None where there is no value). `error` is set exactly when no
-    answer could be had (`answered` is False, `parse_status` is `error`); why an answer could not be used stands in
-    `validation_error`, and its text in `raw_response`.
+    `fields` holds every field of the schema in order, None for a missing value. `error` is set if and only if there is
+    no answer (`answered` is False and `parse_status` is `error`). An answer that could not be used has the reason in
+    `validation_error` and its text in `raw_response`.
     """
 
     fields: dict[str, Any]
@@ -103,11 +136,11 @@ class Outcome:
     input_tokens: int | None = None
     output_tokens: int | None = None
     batch_input_tokens: int | None = None
-    """The part of the tokens that was used in batch; the rest was used in real time."""
+    """The tokens that were used in batch; the others were used in real time."""
     batch_output_tokens: int | None = None
     stop_reason: str | None = None
     attempts: int = 1
-    source: Source = "realtime"
+    source: AnswerSource = "realtime"
     salvaged_from: str | None = None
 
     @property
@@ -118,9 +151,14 @@ class Outcome:
     def validation_passed(self) -> bool:
         return self.parse_status == "success"
 
+    @property
+    def json_error(self) -> str | None:
+        """Why the answer is no JSON that can be used: broken, cut off or withheld; None for every other answer."""
+        return self.validation_error if self.parse_status == "json_failed" else None
+
 
 class Manifest(BaseModel):
-    """The totals of `manifest.json.out`, which a job writes beside its results.
+    """The totals of a job, from the `manifest.json.out` that it writes beside its results.
 
     https://docs.aws.amazon.com/bedrock/latest/userguide/batch-inference-results.html
     """
@@ -133,3 +171,8 @@ class Manifest(BaseModel):
     error_record_count: int | None = Field(default=None, alias="errorRecordCount")
     input_token_count: int | None = Field(default=None, alias="inputTokenCount")
     output_token_count: int | None = Field(default=None, alias="outputTokenCount")
+
+
+def prompt_check(prompt: str) -> int:
+    """Return the CRC-32 of a prompt, by which a result under the wrong record id is noticed."""
+    return zlib.crc32(prompt.encode("utf-8", "surrogatepass"))

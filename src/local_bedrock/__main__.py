@@ -1,4 +1,4 @@
-"""`python -m local_bedrock`: serve until a signal comes; print the variables that lead an AWS SDK here."""
+"""`python -m local_bedrock`: print the environment variables that point an AWS SDK here, and serve until a signal."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from local_bedrock.answers.upstream import Upstream
 from local_bedrock.behaviour import Behaviour
 from local_bedrock.server import LocalBedrock
-from local_bedrock.upstream import Upstream
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code."""
+    """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
         behaviour = Behaviour.from_json(_read_json(options.behaviour)) if options.behaviour else Behaviour()
@@ -45,13 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: any free one)")
-    parser.add_argument("--region", default="us-east-1", help="region to play (default: %(default)s)")
+    parser.add_argument("--region", default="us-east-1", help="AWS region to simulate (default: %(default)s)")
     parser.add_argument(
-        "--bucket", type=_bucket, action="append", default=[], help="bucket to create; may be given several times"
+        "--bucket", type=_bucket, action="append", default=[], help="bucket to create; repeat it for more"
     )
-    parser.add_argument("--schema", type=Path, help="JSON Schema that every answer is to be valid for")
-    parser.add_argument("--upstream", metavar="URL", help="server with OpenAI's chat interface that answers instead")
-    parser.add_argument("--upstream-model", metavar="NAME", help="its name of the model (default: Bedrock's id)")
+    parser.add_argument("--schema", type=Path, help="JSON Schema that every answer matches")
+    parser.add_argument("--upstream", metavar="URL", help="OpenAI-compatible chat server that answers")
+    parser.add_argument("--upstream-model", metavar="NAME", help="its model name (default: the Bedrock id)")
     parser.add_argument("--behaviour", type=Path, help="JSON file with quotas, phase durations and faults")
     parser.add_argument("--speed", type=_positive, default=1.0, help="divides the durations of job phases (default: 1)")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each real-time answer takes")
@@ -68,7 +68,7 @@ def _port(text: str) -> int:
 def _bucket(text: str) -> str:
     if not _BUCKET_NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens"
+            f"{text!r} is not a valid bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens"
         )
     return text
 

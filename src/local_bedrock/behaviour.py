@@ -1,6 +1,6 @@
-"""How the local Bedrock behaves, as data: quotas, phase durations and every fault it can be told to commit.
+"""The behaviour of the local Bedrock as data: quotas, durations of job phases, and faults to inject.
 
-All of it is frozen, seeded where chance is involved, and loadable from JSON (`Behaviour.from_json`).
+The classes are frozen. Every random choice depends on `seed`. `Behaviour.from_json` loads a behaviour from JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ ManifestKind = Literal["right", "wrong", "absent"]
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """Seconds that a job spends in each status before it moves on; divided by the server's `speed`."""
+    """Seconds that a job spends in each status, divided by the server's `speed`."""
 
     submitted: float = 0.02
     validating: float = 0.02
@@ -30,12 +31,12 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class CallFault:
-    """What goes wrong with single calls of an operation.
+    """A fault in single calls of an operation.
 
-    `operation` is a name such as `Converse`, an S3 operation such as `S3.PutObject`, `S3.*` or `*`. `calls` are
-    ordinals from 1 among the calls that `operation` names; empty means every call. With `drop` the connection is
-    closed without an answer. `when="after"` lets the service do its work first: a dropped answer is then
-    a lost response.
+    `operation` is an operation such as `Converse` or `S3.PutObject`, or a pattern such as `S3.*` or `*`. `calls` are
+    the ordinals, from 1, of the faulty calls among those that match `operation`; empty means every call. `drop` closes
+    the connection without a response. `body` is sent as the whole response, with `status` or 200. `when="after"` lets
+    the service do its work first; together with `drop` the response is lost.
     """
 
     operation: str
@@ -45,15 +46,17 @@ class CallFault:
     status: int | None = None
     retry_after: float | None = None
     drop: bool = False
+    body: str | None = None
     when: Literal["before", "after"] = "before"
 
 
 @dataclass(frozen=True, slots=True)
 class JobFault:
-    """How a job ends and what it leaves behind; the first fault of the list that matches a job is its fate.
+    """How a job ends and what it writes. The first fault in the list that matches a job applies.
 
-    `ordinals` (from 1, in order of creation) and `name` (a regular expression searched in the job's name) select jobs;
-    without either every job is meant. `share` is the part of the records that is processed before the end.
+    `ordinals` (from 1, in order of creation) and `name` (a regular expression that is searched in the job name) select
+    jobs; without both, the fault applies to every job. `share` is the share of the records that are processed before
+    the end.
     """
 
     ordinals: tuple[int, ...] = ()
@@ -71,7 +74,10 @@ class JobFault:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFaults:
-    """Shares of answers that are not the plain JSON that was asked for; chosen by prompt, the same in both modes."""
+    """Shares of answers that differ from the JSON that was asked for.
+
+    The prompt decides which answers, so batch and real time give the same ones.
+    """
 
     truncated: float = 0.0
     refused: float = 0.0
@@ -85,7 +91,7 @@ class AnswerFaults:
 
 @dataclass(frozen=True, slots=True)
 class RecordFaults:
-    """Shares of batch records whose output line is not an ordinary answer; chosen by record id."""
+    """Shares of batch records whose output line is faulty. The record id decides which records."""
 
     error: float = 0.0
     throttled: float = 0.0
@@ -102,7 +108,7 @@ class RecordFaults:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Everything that can be told to a local Bedrock; the default is a service in which nothing goes wrong."""
+    """All settings of a local Bedrock. The default is a service without faults."""
 
     seed: int = 0
     phases: Phases = field(default_factory=Phases)
@@ -115,6 +121,7 @@ class Behaviour:
     not_batchable: tuple[str, ...] = ()
     closed_models: tuple[str, ...] = ()
     legacy_models: tuple[str, ...] = ()
+    ends_of_life: Mapping[str, str] = field(default_factory=dict)
     denied_actions: tuple[str, ...] = ()
     application_profiles: Mapping[str, str] = field(default_factory=dict)
     omit_optional_share: float = 0.25
@@ -132,10 +139,15 @@ class Behaviour:
             _require(min(values) >= 0 and sum(values) <= 1, name, "shares from 0 to 1 that add up to 1 at most", values)
         for i, fault in enumerate(self.jobs):
             _require(0 <= fault.share <= 1, f"jobs[{i}].share", "from 0 to 1", fault.share)
+        for model_id, day in self.ends_of_life.items():
+            _require(_is_day(day), f"ends_of_life.{model_id}", "a day as YYYY-MM-DD", day)
 
     @classmethod
     def from_json(cls, source: str | Path | Mapping[str, Any]) -> Behaviour:
-        """Build a behaviour from a JSON file (Path), JSON text or a mapping; ValueError names what is not known."""
+        """Build a behaviour from a JSON file (a Path), JSON text or a mapping.
+
+        Raise ValueError with the path of an unknown field or an invalid value.
+        """
         if isinstance(source, Path):
             source = source.read_text(encoding="utf-8")
         data = json.loads(source) if isinstance(source, str) else source
@@ -173,6 +185,13 @@ def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
     for name in value:
         _require(name in known, f"{path}.{name}", f"one of the fields {', '.join(known)}", name)
     return kind(**{name: _build(hints[name], item, f"{path}.{name}") for name, item in value.items()})
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _require(condition: bool, path: str, expected: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Chance that is the same every time: numbers drawn from a hash."""
+"""Reproducible random numbers: every draw depends on a seed alone."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ _MASK = (1 << 64) - 1
 
 
 class Draw:
-    """A small generator (64-bit linear congruential) whose sequence depends on its seed alone."""
+    """A small random number generator (64-bit linear congruential)."""
 
     __slots__ = ("_state", "depth")
 
     def __init__(self, seed: int) -> None:
         self.depth = 0
-        """How deep the sample that is being drawn is nested, for whoever draws it."""
+        """Nesting depth of the current sample; the sampler counts it here."""
         self._state = (seed ^ 0x9E3779B97F4A7C15) & _MASK
 
     @classmethod
     def of(cls, *parts: object) -> Draw:
-        """A generator seeded by the texts of `parts`."""
+        """Return a generator that is seeded with the text of `parts`."""
         data = "\0".join(map(str, parts)).encode("utf-8", "surrogatepass")
         return cls(int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"))
 
     def below(self, limit: int) -> int:
-        """A whole number from 0 up to and without `limit`."""
+        """Return an integer from 0 to `limit` - 1."""
         self._state = (self._state * 6364136223846793005 + 1442695040888963407) & _MASK
         return (self._state >> 24) % limit
 
     def share(self) -> float:
-        """A number from 0 up to and without 1."""
+        """Return a number from 0 (included) to 1 (excluded)."""
         return self.below(1 << 30) / (1 << 30)
 
     def choice(self, items: Sequence[Item]) -> Item:
-        """One of `items`."""
+        """Return one of `items`."""
         return items[self.below(len(items))]
 
 
 class Lottery:
-    """Gives each key at most one of several outcomes, each with its share of all keys."""
+    """Assigns to each key at most one outcome. Each outcome gets its share of all keys."""
 
     __slots__ = ("_bounds", "_seed")
 
@@ -56,7 +56,7 @@ class Lottery:
                 self._bounds.append((total, name))
 
     def draw(self, key: str) -> str | None:
-        """The outcome of `key`, or None for most keys."""
+        """Return the outcome of `key`, or None if it has none."""
         if not self._bounds:
             return None
         value = Draw.of(*self._seed, key).share()

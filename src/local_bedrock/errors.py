@@ -1,4 +1,4 @@
-"""The error that AWS answers a request with."""
+"""The error response of AWS to a request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class AwsError(Exception):
-    """An error that AWS answers a request with: `code`, HTTP `status`, `message` and optional further headers."""
+    """An error response of AWS: `code`, HTTP `status`, `message` and optional headers."""
 
     def __init__(
         self, code: str, message: str, status: int | None = None, headers: Mapping[str, str] | None = None
@@ -35,4 +35,4 @@ STATUS_BY_CODE = {
     "InternalServerException": 500,
     "ServiceUnavailableException": 503,
 }
-"""The statuses that the service models state for the errors of both services (botocore 1.44.5)."""
+"""HTTP status by error code. Source: the service models of both services in botocore 1.44.5."""

@@ -1,4 +1,4 @@
-"""Which fault a call suffers: decided from the behaviour, the call's ordinals, chance with a seed, and hooks."""
+"""Fault injection: the behaviour, the call's ordinal, a seeded draw and the hooks decide whether a call fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local_bedrock.behaviour import Behaviour, CallFault
 from local_bedrock.draws import Draw
 from local_bedrock.errors import AwsError
 from local_bedrock.journal import Call, Journal
-from local_bedrock.wire import Request, Response, error_response
+from local_bedrock.wire.protocol import Request, Response, error_response
 
 _MESSAGES = {
     "ThrottlingException": "Too many requests, please wait before trying again.",
@@ -26,8 +26,8 @@ _MESSAGES = {
 _S3_STATUS = {"SlowDown": 503, "InternalError": 500, "AccessDenied": 403, "PreconditionFailed": 412, "NoSuchKey": 404}
 
 
-class FaultDesk:
-    """Decides the fate of calls; counts what each fault's `operation` names."""
+class FaultInjector:
+    """Decides which fault a call gets, and counts the calls that each fault's `operation` matches."""
 
     def __init__(self, behaviour: Behaviour, journal: Journal, sleep: Callable[[float], object]) -> None:
         self._behaviour = behaviour
@@ -37,7 +37,10 @@ class FaultDesk:
         self._matched: Counter[int] = Counter()
 
     def before(self, call: Call) -> tuple[CallFault | None, CallFault | None]:
-        """Wait the operation's latency; the fault to commit at once and the one to commit when the work is done."""
+        """Wait for the operation's latency, and choose the faults of a call.
+
+        Return the fault that replaces the call, and the fault that replaces the response after the work is done.
+        """
         latency = self._behaviour.latency_seconds
         seconds = latency.get(call.operation, latency.get("*", 0.0))
         if seconds > 0:
@@ -52,7 +55,7 @@ class FaultDesk:
         return at_once or self._throttle(call), afterwards
 
     def after(self, call: Call, planned: CallFault | None) -> CallFault | None:
-        """The fault to commit in place of the answer."""
+        """Return the fault that replaces the response."""
         return self._journal.ask_hooks(call, "after") or planned
 
     def _matching(self, call: Call) -> list[CallFault]:
@@ -76,13 +79,13 @@ class FaultDesk:
 
 
 def refuse_unknown_operations(behaviour: Behaviour, known: frozenset[str]) -> None:
-    """Raise ValueError for a knob on an operation that does not exist: it would never have an effect."""
+    """Raise ValueError if the behaviour names an operation that does not exist, because it would have no effect."""
     named = [*behaviour.latency_seconds, *behaviour.throttle_share, *(fault.operation for fault in behaviour.calls)]
     for name in named:
         if "*" not in name and "." not in name and name not in known:
             raise ValueError(
-                f"the behaviour names the operation {name!r}, which Bedrock does not have; names are such as "
-                "'Converse', 'CreateModelInvocationJob', 'S3.PutObject', 'S3.*' or '*'"
+                f"the behaviour names the operation {name!r}, which Bedrock does not have; use a "
+                "name such as 'Converse', 'CreateModelInvocationJob', 'S3.PutObject', 'S3.*' or '*'"
             )
 
 
@@ -91,9 +94,11 @@ def _names(pattern: str, operation: str) -> bool:
 
 
 def fault_response(fault: CallFault, service: str) -> Response | None:
-    """The response of a fault; None drops the connection."""
+    """Return the response of a fault, or None to drop the connection."""
     if fault.drop:
         return None
+    if fault.body is not None:
+        return Response(fault.status or 200, {"Content-Type": "text/html"}, fault.body.encode())
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
     message = fault.message or _MESSAGES.get(fault.code, f"The local Bedrock was told to answer with {fault.code}.")
     if service == "s3":
@@ -104,7 +109,7 @@ def fault_response(fault: CallFault, service: str) -> Response | None:
 
 
 def _query_error(code: str, message: str, status: int | None, headers: Mapping[str, str]) -> Response:
-    """The XML response that IAM and STS give for an error."""
+    """Return an error response in the XML format of IAM and STS."""
     body = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
         f"<Message>{escape(message)}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
@@ -113,7 +118,7 @@ def _query_error(code: str, message: str, status: int | None, headers: Mapping[s
 
 
 def s3_error(code: str, message: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:
-    """The XML response that S3 gives for an error."""
+    """Return an error response in the XML format of S3."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
@@ -144,7 +149,7 @@ _OBJECT_METHODS = {"GET": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObje
 
 
 def s3_operation(request: Request) -> str:
-    """The S3 operation of a path-style request, as `S3.PutObject`."""
+    """Return the S3 operation of a path-style request, for example `S3.PutObject`."""
     bucket, _, key = request.raw_path.lstrip("/").partition("/")
     if not bucket:
         return "S3.ListBuckets"

@@ -1,4 +1,4 @@
-"""What the server has seen: every call with its outcome, and what each prompt was charged."""
+"""The record of every call to the server, and of the prompts that were charged."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Literal
 from local_bedrock.behaviour import CallFault
 
 _KEPT_CALLS = 200_000
-"""A server that is left running for days must not grow without end."""
+"""The limit keeps the memory of a long-running server bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """One call as a hook sees it; `when` tells whether the service has done its work already."""
+    """One call as a hook sees it. `when` tells whether the service has already done its work."""
 
     ordinal: int
     operation: str
@@ -26,12 +26,12 @@ class CallInfo:
 
 
 Hook = Callable[[CallInfo], "CallFault | None"]
-"""Called in the server's thread before and after each call; a fault that it returns is committed at once."""
+"""Called in the server's thread before and after each call. A returned fault replaces the response."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One recorded call: operation (`S3.` in front of S3's), start in seconds, parameters without bodies, outcome."""
+    """One recorded call: operation (S3's begin with `S3.`), start time, parameters without bodies, outcome."""
 
     ordinal: int
     operation: str
@@ -39,12 +39,12 @@ class Call:
     time: float
     detail: dict[str, Any] = field(default_factory=dict)
     status: int | None = None
-    """None while it runs and for a connection that was dropped."""
+    """None while the call runs, and for a dropped connection."""
     error: str | None = None
 
 
 class Journal:
-    """Records calls and charges; safe to use from many threads."""
+    """Records calls and charges. It is thread-safe."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -53,7 +53,7 @@ class Journal:
         self._begun = 0
         self.calls: deque[Call] = deque(maxlen=_KEPT_CALLS)
         self.realtime_answers: Counter[str] = Counter()
-        """How often each prompt (`prompt_hash`) was answered, and charged, in real time."""
+        """How often each prompt, by `prompt_hash`, was answered and charged in real time."""
         self.hooks: list[Hook] = []
 
     def begin(self, operation: str) -> Call:
@@ -66,11 +66,12 @@ class Journal:
         return call
 
     def ask_hooks(self, call: Call, when: Literal["before", "after"]) -> CallFault | None:
-        """Tell every hook about a call; the first fault that one returns."""
+        """Call every hook, and return the first fault that a hook returns."""
         if not self.hooks:
             return None
         info = CallInfo(call.ordinal, call.operation, call.operation_ordinal, when, call.detail)
-        faults = [hook(info) for hook in list(self.hooks)]  # a copy: hooks come and go while calls run
+        hooks = list(self.hooks)  # a copy, because hooks are added and removed while calls run
+        faults = [hook(info) for hook in hooks]
         return next((fault for fault in faults if fault is not None), None)
 
     def charge_realtime(self, prompt: str) -> None:
@@ -79,6 +80,6 @@ class Journal:
             self.realtime_answers[prompt] += 1
 
     def count(self, operation: str) -> int:
-        """How many calls of one operation there were."""
+        """Return the number of calls of an operation."""
         with self._lock:
             return self._counts[operation]

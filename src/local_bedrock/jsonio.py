@@ -1,4 +1,4 @@
-"""JSON in bytes, by orjson where it is installed and by the standard library where it is not."""
+"""Parsing and writing of JSON bytes: with orjson if it is installed, otherwise with the standard library."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = ["dump_json", "load_json"]
 
 
 def load_json(data: bytes | str) -> Any:
-    """Parse one JSON document; ValueError when it is not one."""
+    """Parse a JSON document; raise ValueError if it is invalid."""
     if orjson is not None:
         try:
             return orjson.loads(data)
-        except ValueError:  # orjson refuses lone surrogates and NaN, which the services' own parsers let pass
+        except ValueError:  # orjson refuses lone surrogates and NaN, which the parsers of AWS accept
             pass
     return json.loads(data)
 
 
 def dump_json(value: Any) -> bytes:
-    """Write one JSON document as compact UTF-8; characters outside ASCII stay as they are."""
+    """Write a JSON document as compact UTF-8, without escaping characters outside ASCII."""
     if orjson is not None:
         try:
             return orjson.dumps(value)
-        except TypeError:  # integers beyond 64 bits and lone surrogates, which JSON allows and orjson does not
+        except TypeError:  # orjson refuses integers beyond 64 bits and lone surrogates, which JSON allows
             pass
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # lone surrogates have no UTF-8; escaped they can be sent
+    except UnicodeEncodeError:  # lone surrogates have no UTF-8 form and must be escaped
         return json.dumps(value, separators=(",", ":")).encode()

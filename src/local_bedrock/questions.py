@@ -1,4 +1,4 @@
-"""What a model is asked and what it answers, free of the shape of any one API."""
+"""The question to a model and its answer, independent of the format of any API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "ref
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request body, read: prompt, system text and the parameters that decide whether the model accepts it."""
+    """A parsed request body: prompt, system text, and the parameters that decide whether the model accepts it."""
 
     prompt: str
     system: str = ""
@@ -27,30 +27,30 @@ class Question:
     tool_choice: str | None = None
     """`auto`, `any`, `none`, or `tool:<name>`."""
     output_schema: Any = None
-    """The schema of structured output, where the request has one."""
+    """The schema of structured output, or None."""
     thinking: str | None = None
-    """`enabled`, `adaptive`, `disabled`, `between_tools`, or None when the request does not say."""
+    """`enabled`, `adaptive`, `disabled` or `between_tools`; None if the request does not set it."""
     effort: str | None = None
     has_cache_marker: bool = False
     extra_fields: tuple[str, ...] = ()
-    """Names of the fields that a Converse request hands on to the model's own API."""
+    """Names of the fields that a Converse request passes to the model's own API."""
 
     @property
     def forces_tool(self) -> bool:
-        """Whether the request leaves the model no choice but a tool."""
+        """Tell whether the request forces the model to use a tool."""
         return self.tool_choice == "any" or (self.tool_choice or "").startswith("tool:")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says: text, or a tool's input, with the reason it stopped and its usage."""
+    """The answer of a model: text or the input of a tool, with stop reason and usage."""
 
     text: str
     stop_reason: StopReason
     input_tokens: int
     output_tokens: int
     identity: str
-    """Twenty-four hexadecimal digits that depend on model and prompt alone."""
+    """24 hexadecimal digits that depend on model and prompt alone."""
     tool_name: str | None = None
     tool_input: Any = None
     thought: str | None = None
@@ -58,6 +58,6 @@ class Answer:
 
 
 def prompt_hash(prompt: str, system: str = "") -> str:
-    """Identify a prompt (with its system text) in the server's records: 32 hexadecimal digits."""
+    """Return the hash (32 hexadecimal digits) that identifies a prompt and its system text in `charges`."""
     data = f"{system}\0{prompt}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""The local Bedrock as one object: start it, point boto3 at it, read afterwards what really happened."""
+"""The local Bedrock as one object: start it, point boto3 at it, and read afterwards what happened."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any
 
 from moto.backends import get_backend
 
-from local_bedrock.account import AccountDesk
-from local_bedrock.answers import Answerer, AnswerSource
-from local_bedrock.batch import BatchWork
+from local_bedrock.answers.schema_answers import Answerer, AnswerSource
+from local_bedrock.batch.jobs import Job, JobRunner
+from local_bedrock.batch.records import RecordProcessor
+from local_bedrock.batch.worker import BatchWorker
 from local_bedrock.behaviour import Behaviour
-from local_bedrock.catalogue import Catalogue
-from local_bedrock.control_plane import ControlPlane
-from local_bedrock.converse import ConverseRecordWriter, read_converse_record
-from local_bedrock.faults import FaultDesk, refuse_unknown_operations
-from local_bedrock.http import HttpServer
-from local_bedrock.jobs import Job, JobRunner
+from local_bedrock.faults import FaultInjector, refuse_unknown_operations
 from local_bedrock.journal import Call, Hook, Journal
-from local_bedrock.models import ModelDesk
-from local_bedrock.records import RecordProcessor
-from local_bedrock.runtime import Runtime
-from local_bedrock.service import Operation, Service
+from local_bedrock.models.converse import ConverseRecordWriter, read_converse_record
+from local_bedrock.models.registry import ModelRegistry
+from local_bedrock.operations.account import AccountOperations
+from local_bedrock.operations.catalogue import Catalogue
+from local_bedrock.operations.control_plane import ControlPlane
+from local_bedrock.operations.dispatcher import Dispatcher, Operation
+from local_bedrock.operations.runtime import Runtime
 from local_bedrock.storage import INTERNAL_MARK, Storage, make_client
-from local_bedrock.wire import ServiceModels
+from local_bedrock.wire.http import HttpServer
+from local_bedrock.wire.protocol import ServiceModels
 
 _running = 0
 _running_lock = threading.Lock()
@@ -39,9 +39,9 @@ _running_lock = threading.Lock()
 class LocalBedrock:
     """Bedrock and S3 over HTTP on loopback.
 
-    `answers` is a JSON schema (mapping or file) that every answer is valid for, or a function of model id and question;
-    `speed` divides the durations of the jobs' phases. Servers of one process share their buckets; the last one that
-    stops empties them.
+    `answers` is a JSON schema (mapping or file) that every answer matches, or a function of model id and question.
+    `speed` divides the durations of job phases. Servers of one process share their buckets, which are emptied when the
+    last server stops.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LocalBedrock:
         self._account_id = account_id
         self._models = ServiceModels.load()
         refuse_unknown_operations(self.behaviour, self._models.operation_names)
-        self._desk = ModelDesk(self.behaviour, Answerer(self.behaviour, answers))
+        self._registry = ModelRegistry(self.behaviour, Answerer(self.behaviour, answers), _now)
         self._journal = Journal(time.time)
         self._clients: list[Any] = []
         self._plain_clients: dict[str, Any] = {}
@@ -76,15 +76,15 @@ class LocalBedrock:
         self._http = HttpServer(*self._address)
         _count_server(1)
         self._closing.clear()
-        faults = FaultDesk(self.behaviour, self._journal, self._closing.wait)
-        account = AccountDesk(self.behaviour)
-        service = Service(self._models, self._operations(), self._journal, faults, account)
-        self._http.exchange = service.exchange
+        faults = FaultInjector(self.behaviour, self._journal, self._closing.wait)
+        account = AccountOperations(self.behaviour)
+        dispatcher = Dispatcher(self._models, self._operations(), self._journal, faults, account)
+        self._http.exchange = dispatcher.exchange
         self._http.start()
         return self
 
     def stop(self) -> None:
-        """End every job and connection, wait for the threads and free the port."""
+        """Abandon every job, close the connections, wait for the threads and free the port."""
         if self._http is None:
             return
         self._closing.set()
@@ -108,14 +108,14 @@ class LocalBedrock:
 
     @property
     def endpoint_url(self) -> str:
-        """The URL of both Bedrock services and of S3."""
+        """The endpoint URL of every service."""
         if self._http is None:
             raise RuntimeError("the local Bedrock is not running: call start() or use it as a context manager")
         return f"http://{self._address[0]}:{self._http.server_port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables that lead any AWS SDK here, with dummy credentials."""
+        """Environment variables that point any AWS SDK here, with dummy credentials."""
         services = ("BEDROCK", "BEDROCK_RUNTIME", "S3", "STS", "IAM", "SERVICE_QUOTAS")
         return {
             **{f"AWS_ENDPOINT_URL_{service}": self.endpoint_url for service in services},
@@ -127,7 +127,7 @@ class LocalBedrock:
         }
 
     def client(self, service: str, **config: Any) -> Any:
-        """A boto3 client (`s3`, `bedrock`, `bedrock-runtime`, `sts`) here; `config` is for botocore's Config."""
+        """Return a boto3 client (`s3`, `bedrock`, ...) for this server; `config` goes to botocore's Config."""
         plain = self._plain_clients.get(service) if not config else None
         if plain is not None:
             return plain
@@ -138,14 +138,14 @@ class LocalBedrock:
         return client
 
     def create_bucket(self, name: str) -> str:
-        """Create a bucket, also when it is there already; gives its name back."""
+        """Create a bucket if it does not exist, and return its name."""
         client = make_client("s3", self.endpoint_url, "us-east-1", INTERNAL_MARK)
         with contextlib.closing(client):
             client.create_bucket(Bucket=name)
         return name
 
     def create_role(self, name: str, trusted_service: str = "bedrock.amazonaws.com") -> str:
-        """Create a role that a service may take on, also when it is there already; gives its ARN."""
+        """Create or update a role that a service may assume, and return its ARN."""
         statement = {
             "Effect": "Allow",
             "Principal": {"Service": trusted_service},
@@ -161,26 +161,26 @@ class LocalBedrock:
             return str(client.get_role(RoleName=name)["Role"]["Arn"])
 
     def on_call(self, hook: Hook) -> None:
-        """Have `hook` called before and after every call; a `CallFault` that it returns is committed at once."""
+        """Call `hook` before and after every call. If it returns a `CallFault`, the call fails with it."""
         self.hooks.append(hook)
 
     @property
     def hooks(self) -> list[Hook]:
-        """What is called before and after every call: a hook can be added and removed at any time."""
+        """The functions that are called before and after every call. Hooks may be added and removed at any time."""
         return self._journal.hooks
 
     @property
     def calls(self) -> list[Call]:
-        """The calls so far (the last 200,000), in order of arrival."""
+        """The last 200,000 calls, in order of arrival."""
         return list(self._journal.calls)
 
     def count(self, operation: str) -> int:
-        """How many calls of one operation (`Converse`, `S3.PutObject`) there were."""
+        """Return the number of calls of an operation (`Converse`, `S3.PutObject`)."""
         return self._journal.count(operation)
 
     @property
     def jobs(self) -> list[Job]:
-        """Every job so far, in order of creation, with what really happened to each record."""
+        """Every job, in order of creation, with what happened to each record."""
         return list(self._control.jobs) if self._control is not None else []
 
     @property
@@ -190,14 +190,14 @@ class LocalBedrock:
 
     @property
     def charges(self) -> Counter[str]:
-        """How often each prompt, by `prompt_hash`, was paid for: in real time and in jobs together."""
+        """How often each prompt, by `prompt_hash`, was charged, in real time and in jobs together."""
         total = self.realtime_answers
         for job in self.jobs:
             total.update(fate.prompt for fate in job.fates.values() if fate.charged)
         return total
 
     def wait_for_jobs(self, timeout: float = 60.0) -> None:
-        """Wait until every job is over; TimeoutError when one is not in time."""
+        """Wait until every job is over; raise TimeoutError if one is still running after `timeout` seconds."""
         for job in self.jobs:
             if not job.over.wait(timeout):
                 raise TimeoutError(f"the job {job.name} is still {job.status} after {timeout} s")
@@ -208,10 +208,10 @@ class LocalBedrock:
         storage = Storage(client)
         self._runner = JobRunner(self.behaviour.phases, self._speed, _now, lambda: self._make_work(storage))
         self._control = ControlPlane(
-            self._desk, self._runner, self.behaviour, storage.bucket_exists, _now, self.region, self._account_id
+            self._registry, self._runner, self.behaviour, storage.bucket_exists, _now, self.region, self._account_id
         )
-        runtime = Runtime(self._desk, self._journal)
-        catalogue = Catalogue(self._desk, self.behaviour, self.region, self._account_id, _now())
+        runtime = Runtime(self._registry, self._journal)
+        catalogue = Catalogue(self._registry, self.behaviour, self.region, self._account_id, _now)
         return {
             "CreateModelInvocationJob": self._control.create_job,
             "GetModelInvocationJob": self._control.get_job,
@@ -227,26 +227,26 @@ class LocalBedrock:
             "GetInferenceProfile": catalogue.get_profile,
         }
 
-    def _make_work(self, storage: Storage) -> BatchWork:
-        return BatchWork(storage, self.behaviour, self._make_processor)
+    def _make_work(self, storage: Storage) -> BatchWorker:
+        return BatchWorker(storage, self.behaviour, self._make_processor)
 
     def _make_processor(self, job: Job) -> RecordProcessor:
-        desk, model = self._desk, job.model
+        registry, model = self._registry, job.model
         operation = self._models.operation("Converse")
         if job.request.get("modelInvocationType") == "Converse" and operation is not None:
             return RecordProcessor(
-                desk,
+                registry,
                 model,
-                lambda body: desk.check(model, read_converse_record(operation, body), in_batch=True),
+                lambda body: registry.check(model, read_converse_record(operation, body), in_batch=True),
                 ConverseRecordWriter(operation),
                 self.behaviour,
                 job.fault,
             )
         return RecordProcessor(
-            desk,
+            registry,
             model,
-            lambda body: desk.read_body(model, body, in_batch=True),
-            lambda answer: desk.write_body(model, answer),
+            lambda body: registry.read_body(model, body, in_batch=True),
+            lambda answer: registry.write_body(model, answer),
             self.behaviour,
             job.fault,
         )

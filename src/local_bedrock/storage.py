@@ -1,4 +1,4 @@
-"""The job runner's access to S3: through the server's own endpoint, as any other client."""
+"""The access of jobs to S3, which uses the server's own endpoint as every other client does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 INTERNAL_MARK = "local-bedrock-job"
-"""In the user agent of the job runner's own S3 calls, which are neither recorded nor disturbed by faults."""
+"""Marks the server's own calls in the user agent. They are not recorded and get no faults."""
 
 _TRANSFER = TransferConfig(
     multipart_threshold=64 * 1024 * 1024, multipart_chunksize=64 * 1024 * 1024, max_concurrency=2
@@ -27,7 +27,7 @@ _TRANSFER = TransferConfig(
 
 
 def make_client(service: str, endpoint_url: str, region: str, mark: str | None = None, **config: Any) -> Any:
-    """A boto3 client of the local endpoint with dummy credentials, whatever the environment says."""
+    """Return a boto3 client for the local endpoint, with dummy credentials regardless of the environment."""
     options: dict[str, Any] = {"proxies": {}, "user_agent_extra": mark or "local-bedrock-client", **config}
     if service == "s3":
         options.setdefault("s3", {"addressing_style": "path"})
@@ -40,7 +40,7 @@ _session_lock = threading.Lock()
 
 @lru_cache(maxsize=16)
 def _session(region: str) -> Any:
-    """One session per region: it keeps the service models, which take longest to load."""
+    """Return the session of a region. It is shared because it caches the service models, which load slowly."""
     return boto3.session.Session(
         aws_access_key_id="local",
         aws_secret_access_key="local-bedrock",  # noqa: S106 - a dummy
@@ -49,13 +49,13 @@ def _session(region: str) -> Any:
 
 
 class Storage:
-    """Reads a job's input and writes its output."""
+    """Reads the input of jobs and writes their output."""
 
     def __init__(self, client: S3Client) -> None:
         self._client = client
 
     def bucket_exists(self, bucket: str) -> bool:
-        """Whether the bucket exists."""
+        """Tell whether a bucket exists."""
         try:
             self._client.head_bucket(Bucket=bucket)
         except ClientError:
@@ -63,32 +63,32 @@ class Storage:
         return True
 
     def size_of(self, bucket: str, key: str) -> int | None:
-        """Bytes of one object, None when there is no such object."""
+        """Return the size of an object in bytes, or None if it does not exist."""
         try:
             return self._client.head_object(Bucket=bucket, Key=key)["ContentLength"]
         except ClientError:
             return None
 
     def list_keys(self, bucket: str, prefix: str) -> list[tuple[str, int]]:
-        """Key and size of every object below a prefix."""
+        """Return key and size of every object below a prefix."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         return [(entry["Key"], entry["Size"]) for page in pages for entry in page.get("Contents", ())]
 
     def download(self, bucket: str, key: str, path: Path) -> None:
-        """Fetch one object into a file."""
+        """Download an object to a file."""
         self._client.download_file(bucket, key, str(path), Config=_TRANSFER)
 
     def upload(self, path: Path, bucket: str, key: str, kms_key_id: str | None = None) -> None:
-        """Write a file to one object, encrypted with a key where one is given."""
+        """Upload a file to an object, encrypted with `kms_key_id` if it is given."""
         extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._client.upload_file(str(path), bucket, key, ExtraArgs=extra, Config=_TRANSFER)
 
     def put_empty(self, bucket: str, keys: Iterable[str]) -> None:
-        """Create many empty objects, past HTTP: a thousand requests would take seconds."""
+        """Create many empty objects directly in moto, because a thousand requests would take seconds."""
         backend = get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"]
         for key in keys:
             backend.put_object(bucket, key, b"")
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
-        """Write bytes to one object."""
+        """Write bytes to an object."""
         self._client.put_object(Bucket=bucket, Key=key, Body=data)

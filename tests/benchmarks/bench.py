@@ -1,4 +1,4 @@
-"""Run the benchmarks and write docs/performance.md: `make bench`, or `bench.py --quick` for a look without writing."""
+"""Run the benchmarks and write docs/performance.md: `make bench`. `bench.py --quick` prints a short run instead."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def report(folder: Path, rows: int, rounds: int, *, large: bool) -> Iterable[str]:
-    """Yield the lines of the document, each part measured when its turn comes."""
+    """Measure part by part, and yield the lines of the document."""
     yield from _head(rounds)
     staged = {size: _apart(compare_staging, folder, rows, size, rounds) for size in (1024, 8192)}
     read, converse = (_apart(compare_reading, folder, rows, rounds, form) for form in (False, True))
@@ -59,9 +59,9 @@ def report(folder: Path, rows: int, rounds: int, *, large: bool) -> Iterable[str
 
 
 def _apart(measure_rates: Callable[..., dict[str, Rate]], *arguments: object) -> dict[str, Rate]:
-    """Measure in processes of their own, one after the other, and return the medians.
+    """Measure in several new processes, one after the other, and return the medians.
 
-    What one measurement leaves in memory slows the next, and how memory comes to lie makes a difference of a tenth.
+    A measurement slows the next one in the same process, and the memory layout alone makes a difference of 10 %.
     """
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         rates = [pool.apply(measure_rates, arguments) for _ in range(PROCESSES)]
@@ -77,12 +77,16 @@ def _head(rounds: int) -> Iterable[str]:
     yield "# Performance"
     yield ""
     yield (
-        "Written by `make bench` (sources in `tests/benchmarks/`); do not edit. The ways of a row of the first table run in turn in "
-        f"the same processes, so that the ratios hold where the absolute figures do not; medians of {PROCESSES} processes of {rounds} rounds each. R is the row-wise way that "
-        "most scripts take (`iterrows`, `str.replace`, `json.dumps`; `json.loads` per line, a dict per row, "
-        "`DataFrame(list)`), L the limit: a bare loop over the fastest library that does nothing else, checks nothing and "
-        "keeps no order. The floor is the work on the files alone: to decode the Parquet file and write as many bytes as "
-        "the lines have, or to parse the lines."
+        "`make bench` writes this page (sources in `tests/benchmarks/`); do not edit it. All alternatives of a row in the first table "
+        "run in turn in the same processes, so the ratios are reliable even if the absolute figures are not. Figures are "
+        f"medians of {PROCESSES} processes with {rounds} rounds each."
+    )
+    yield ""
+    yield (
+        "R is the row-wise code of most scripts (`iterrows`, `str.replace`, `json.dumps`; `json.loads` per line, a dict per row, "
+        "`DataFrame(list)`). L is the limit: a bare loop over the fastest library that does nothing else and keeps no order. The "
+        "floor is the work on the files alone: decoding the Parquet file and writing as many bytes as the lines have, or parsing "
+        "the lines."
     )
     yield ""
     yield f"- {datetime.now(timezone.utc):%Y-%m-%d}, commit {commit or 'unknown'}, {os.cpu_count()} cores, {_processor()}"
@@ -93,7 +97,7 @@ def _head(rounds: int) -> Iterable[str]:
 def _rows_table(
     rows: int, staged: dict[int, dict[str, Rate]], read: dict[str, Rate], converse: dict[str, Rate]
 ) -> Iterable[str]:
-    yield f"## Rows to batch file, result file to table ({rows:,} rows)"
+    yield f"## From rows to job file, from result file to table ({rows:,} rows)"
     yield ""
     yield "| work | ours, rows/s | R, rows/s | L, rows/s | ours / R | ours / L | goal | floor / R |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -101,7 +105,7 @@ def _rows_table(
         ("Parquet to JSONL on disk, 1 KB prompts", staged[1024], "12 × R, 0.6 × L"),
         ("Parquet to JSONL on disk, 8 KB prompts", staged[8192], "0.7 × L"),
         ("result file to output table, nested schema", read, "12 × R, 0.6 × L"),
-        ("the same, answers in the form of Converse", converse, "none"),
+        ("the same, with answers of Converse", converse, "none"),
     ]
     for name, rates, goal in works:
         ours, slow, limit, floor = (rates[way].wall for way in ("ours", "R", "L", "floor"))
@@ -122,11 +126,11 @@ def _run(folder: Path, count: int) -> tuple[RunFigures, dict[str, float]]:
 
 
 def _runs_table(runs: list[tuple[RunFigures, dict[str, float]]], rows_microseconds: float) -> Iterable[str]:
-    yield "## A whole batch run against the local Bedrock in a process of its own (1 KB prompts, Parquet)"
+    yield "## A whole batch run (1 KB prompts, Parquet; the local Bedrock in a separate process)"
     yield ""
     yield (
-        "| rows | jobs | seconds, the service's included | client CPU, µs per row | against the sum of the first and the "
-        "third row above | bare libraries for the same files, µs per row | peak memory of the client |"
+        "| rows | jobs | seconds, including the service | client CPU, µs per row | CPU / sum of rows 1 and 3 above | "
+        "bare libraries for the same files, µs per row | peak memory of the client |"
     )
     yield "|---|---|---|---|---|---|---|"
     for run, floor in runs:
@@ -144,9 +148,9 @@ def _runs_table(runs: list[tuple[RunFigures, dict[str, float]]], rows_microsecon
 
 
 def _realtime_table(folder: Path, seconds: float) -> Iterable[str]:
-    yield "## Real time against a service that takes 200 ms"
+    yield "## Real time with a service latency of 200 ms"
     yield ""
-    yield "| workers | ideal, requests/s | the step | share of the ideal | bare boto3 threads, beside it |"
+    yield "| workers | ideal, requests/s | the step, requests/s | share of the ideal | bare boto3 threads, requests/s |"
     yield "|---|---|---|---|---|"
     for workers in WORKERS:
         rate = realtime_rates(folder, workers, seconds)
@@ -179,20 +183,20 @@ def _start_table(folder: Path, rounds: int) -> Iterable[str]:
     for name, arguments in (("--help", ["--help"]), ("configuration error", wrong)):
         loaded = ", ".join(loaded_for(arguments)) or "none of pandas, pyarrow, boto3"
         yield f"| {name} (loads {loaded}) | {times[name]:.2f} |"
-    yield f"| the bare imports and clients that a run needs | {times['bare imports and clients']:.2f} |"
-    yield f"| start of the process to its first request | {first:.2f} |"
+    yield f"| bare imports and clients of a run | {times['bare imports and clients']:.2f} |"
+    yield f"| from process start to first request | {first:.2f} |"
     yield ""
 
 
 def _shapes_table(shapes: dict[str, RunFigures]) -> Iterable[str]:
-    yield "## Costs grow with the rows, whatever their shape"
+    yield "## Growth with rows, columns and files"
     yield ""
     yield "| data | seconds | client CPU, ms per row | peak memory of the client |"
     yield "|---|---|---|---|"
     for name, run in shapes.items():
         yield (f"| {name} | {run.seconds:.1f} | {run.cpu_seconds / run.rows * 1e3:.3f} | {run.peak_mib:.0f} MiB |")
     yield ""
-    yield "Every figure includes the start of the process and its imports, and the waits between two polls."
+    yield "Each figure includes process start, imports, and the waits between polls."
     yield ""
 
 
@@ -206,21 +210,22 @@ def _processor() -> str:
 _READING = (
     "## Reading the figures",
     "",
-    "- R is fast where pandas keeps text in Arrow: L is less than 12 × R, and from the result file even the floor is. To the",
-    "  batch file, letting Arrow join and escape whole columns was tried, without any check: that stayed below it, too.",
-    "- To the batch file, what is left between ours and L is the plan of the jobs, a check sum of each prompt, and the",
-    "  record in row order; the JSON of a prompt is written by pydantic-core, which is why long prompts pass L.",
-    "- From the result file, L parses a line with orjson and validates an answer with the response model. Ours also joins by",
-    "  id, compares the echoed input with what was sent, has the full JSON Schema judge every answer, counts tokens, and",
-    "  writes typed columns in row order. It can come near L since msgspec skips what is not needed of a line, and since a",
-    "  TypedDict, which accepts the same answers, needs no object for each.",
-    "- Two processes that read a job's results side by side were tried: with their start they took twice the time of one.",
-    "- In a run, rendering goes on in a thread beside uploads, and results are fetched beside both: check sums, sockets and",
-    "  Arrow let the interpreter go.",
-    "- The whole run takes more than 1.5 × the two rows: beside them come uploads (where the endpoint is not HTTPS, as here,",
-    "  the SDK hashes all that it sends to sign it), downloads, output files in Parquet, and the start with its imports, for",
-    "  which bare libraries alone take about the half that the goal leaves. The rest is the calls about jobs, and the input",
-    "  twice more: all of it is checked before anything is paid for, and joined with the answers at the end.",
+    "- If pandas stores text in Arrow, R is fast: L is less than 12 × R, and for the result file even the floor is. For the job",
+    "  file, joining and escaping whole columns in Arrow, without any check, also stayed below 12 × R.",
+    "- For the job file, ours does three things that L does not: it plans the jobs, computes a checksum of each prompt, and",
+    "  keeps the records in row order. pydantic-core writes the JSON of a prompt, so long prompts are faster than L.",
+    "- For the result file, L parses a line with orjson and validates an answer with the response model. Ours also joins by",
+    "  id, compares the echoed input with the sent one, validates against the full JSON Schema, counts tokens, and writes typed",
+    "  columns in row order. It comes near L, because msgspec skips the unused parts of a line and a TypedDict, which accepts",
+    "  the same answers, needs no object for each answer.",
+    "- Two processes that read the results of one job in parallel took twice the time of one, including their start.",
+    "- In a run, one thread renders prompts while others upload job files and download results. Checksums, sockets and Arrow",
+    "  release the interpreter lock.",
+    "- The whole run takes more than 1.5 × the sum of the two rows. It also includes uploads, downloads, output files in",
+    "  Parquet, and the start with its imports. For these, bare libraries alone take about 0.5 × the sum, which is all that the",
+    "  goal leaves. The SDK hashes every byte of an upload to sign it, because the endpoint here is not HTTPS. The remaining",
+    "  difference is the calls about jobs and two more passes over the input: one to check it before anything is paid for, and",
+    "  one to join it with the answers.",
 )
 
 

@@ -1,6 +1,6 @@
 """Run a command and print its exit status, CPU seconds and peak memory in KiB as JSON.
 
-A process of its own, and a small one: the peak of a child counts what its parent held when it was forked.
+It is a small process of its own, because the peak memory of a child includes that of its parent at the fork.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Data of the benchmarks: rows with prompts of a given size, and the result files that a job would leave for them."""
+"""Data of the benchmarks: rows with prompts of a given size, and the result files of a job over them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WORDS = [f"word{number}" for number in range(500)]
 
 
 def write_rows(path: Path, count: int, prompt_bytes: int, *, first: int = 0) -> Path:
-    """Write a Parquet file whose rows make prompts of about `prompt_bytes`."""
+    """Write a Parquet file whose rows give prompts of about `prompt_bytes` bytes."""
     chance = random.Random(first)
     length = prompt_bytes - len(TEMPLATE) - 10
     texts = [" ".join(chance.choices(_WORDS, k=length // 7 + 1))[:length] for _ in range(200)]
@@ -69,7 +69,7 @@ def make_answer(number: int) -> dict[str, Any]:
 
 
 def write_results(path: Path, prompts: list[str], *, converse: bool = False) -> Path:
-    """Write the result file of a job over prompts: shuffled lines that echo their input, in one of two forms."""
+    """Write the result file of a job: shuffled lines that echo their input, in one of two formats."""
     order = list(range(len(prompts)))
     random.Random(0).shuffle(order)
     make_line = _converse_line if converse else _messages_line
@@ -84,7 +84,7 @@ def write_results(path: Path, prompts: list[str], *, converse: bool = False) -> 
 
 
 def _messages_line(number: int, prompt: str, answer: str) -> dict[str, Any]:
-    """An Anthropic model, asked with the opening brace as a prefill."""
+    """Return the result line of an Anthropic model with the opening brace as prefill."""
     messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": "{"}]
     output = {
         "id": f"msg_{number:024d}",

@@ -1,6 +1,6 @@
-"""What a batch run cannot do without: the same files uploaded, fetched and written once more, by bare libraries.
+"""The lower bound of a batch run: bare libraries upload, download and write the same files.
 
-Run by itself after a run, in its environment: it prints CPU seconds as JSON, by what took them.
+It is run after a run, in the same environment, and prints CPU seconds by activity as JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-# What a run needs until its first request, and what it loads later.
+# The packages that a run loads until its first request, and those that it loads later.
 NEEDED = ("pyarrow", "pyarrow.parquet", "pyarrow.csv", "pydantic", "tenacity", "jsonschema_rs", "msgspec.json")
 NEEDED += ("boto3", "s3transfer")
 LATER = ("pandas", "pyarrow.compute")
@@ -45,7 +45,7 @@ def main(bucket: str, output: str) -> None:
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
-    """Return the CPU seconds of all threads that some work takes."""
+    """Return the CPU seconds of all threads during `work`."""
     begun = time.process_time()
     work()
     return time.process_time() - begun

@@ -1,4 +1,4 @@
-"""Costs that must grow with the rows and nothing else: shapes of data that make careless code quadratic or large."""
+"""Costs that must grow linearly: shapes of data for which careless code takes quadratic time or much memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench_run import RunFigures, local_bedrock, run_step
 
 
 def measure_shapes(folder: Path) -> dict[str, RunFigures]:
-    """Return what a batch run takes for each shape of data."""
+    """Return the time and memory of a batch run for each shape of data."""
     figures: dict[str, RunFigures] = {}
     for name, (write, schema) in SHAPES.items():
         root = folder / name.replace(" ", "-").replace(",", "")

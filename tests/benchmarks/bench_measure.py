@@ -1,4 +1,4 @@
-"""Measuring: several ways in turn in one process, so that their ratios hold on a noisy machine."""
+"""Measurement of alternatives in turn in one process, so that their ratios hold on a noisy machine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rate:
-    """Medians of the rounds: rows per second of wall time, and per second of CPU time."""
+    """Rows per second of wall time and of CPU time, as medians of the rounds."""
 
     wall: float
     cpu: float
 
 
-# As the entry point sets them, for all ways alike.
+# As the entry point sets them.
 GC_THRESHOLDS = (200_000, 20, 100)
 
 
 def measure(ways: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, Rate]:
-    """Return the rate of each way, all of them run once in each round; a way returns its number of rows."""
+    """Run every function once per round, and return the rate of each. A function returns its number of rows."""
     gc.set_threshold(*GC_THRESHOLDS)
     walls: dict[str, list[float]] = {name: [] for name in ways}
     cpus: dict[str, list[float]] = {name: [] for name in ways}

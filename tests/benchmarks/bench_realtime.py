@@ -1,4 +1,4 @@
-"""Real time against a service that takes 200 ms, the exactness of the rate limiter, and the time to start."""
+"""Real-time throughput with a service that takes 200 ms, accuracy of the rate limiter, and start-up time."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from bench_run import ROOT, local_bedrock, run_step
 
 from bedrock_batch.aws.clients import ClientFactory, make_session
 from bedrock_batch.aws.runtime import invoke_model
-from bedrock_batch.limiter import RateLimiter
+from bedrock_batch.realtime.rate_limiter import RateLimiter
 from local_bedrock import LocalBedrock
 
 LATENCY = 0.2
 
 
 def realtime_rates(folder: Path, workers: int, seconds: float = 8.0) -> dict[str, float]:
-    """Return requests per second of the step and of bare boto3 threads beside it, and the ideal of both.
+    """Return requests per second of the step and of bare boto3 threads, and their ideal.
 
-    The step's time is that of a run less what a run of one row takes beside its request.
+    The overhead of a run with one row is subtracted from the time of the step.
     """
     ideal = workers / LATENCY
     rows = int(min(ideal, 400) * seconds)
@@ -53,7 +53,7 @@ def realtime_rates(folder: Path, workers: int, seconds: float = 8.0) -> dict[str
 
 
 def bare_rate(environ: dict[str, str], workers: int, rows: int) -> float:
-    """Return requests per second of threads that do nothing but call boto3."""
+    """Return requests per second of threads that only call boto3."""
     session = make_session("us-east-1", None, {"aws_access_key_id": "x", "aws_secret_access_key": "x"})
     endpoint = {"bedrock-runtime": environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]}
     client = ClientFactory(session, endpoint_urls=endpoint, max_pool_connections=workers).bedrock_runtime
@@ -72,7 +72,7 @@ def bare_rate(environ: dict[str, str], workers: int, rows: int) -> float:
 
 
 def limiter_rates(rate: float = 50, seconds: float = 20, threads: int = 32) -> dict[str, float]:
-    """Return starts per second of many threads at one limiter, and the most starts in any window of a second."""
+    """Return starts per second of many threads at one limiter, and the maximum in any window of one second."""
     limiter = RateLimiter(rate, adaptive=False)
     starts: list[float] = []
     lock, stop = threading.Lock(), time.monotonic() + seconds
@@ -93,7 +93,7 @@ def limiter_rates(rate: float = 50, seconds: float = 20, threads: int = 32) -> d
 
 
 def start_times(folder: Path, rounds: int) -> dict[str, float]:
-    """Return seconds to `--help`, to a configuration error, and of the bare imports that a run needs."""
+    """Return the seconds until `--help` and until a configuration error, and of the imports that a run needs."""
     entry = str(ROOT / "src" / "bedrock_batch_processing.py")
     imports = f"import {', '.join(NEEDED)}"
     clients = f"{imports}; s = boto3.Session(region_name='us-east-1'); [s.client(n) for n in ('bedrock-runtime', 's3')]"
@@ -106,7 +106,7 @@ def start_times(folder: Path, rounds: int) -> dict[str, float]:
 
 
 def start_to_first_request(folder: Path, rounds: int) -> float:
-    """Return seconds from the start of the process to the arrival of its first request at the model."""
+    """Return the seconds from the start of the process until the model receives its first request."""
     seconds = []
     for number in range(rounds):
         arrived: list[float] = []
@@ -121,7 +121,7 @@ def start_to_first_request(folder: Path, rounds: int) -> float:
 
 
 def loaded_for(arguments: list[str]) -> list[str]:
-    """Return which of the heavy packages a command line imports."""
+    """Return the heavy packages that a command line imports."""
     script = (
         "import sys, json; sys.path.insert(0, sys.argv[1]); import bedrock_batch_processing as entry\n"
         "try: code = entry.run(sys.argv[2:])\n"

@@ -1,4 +1,4 @@
-"""Rows to batch file, and result file to table: ours beside the row-wise way (R) and the limit (L)."""
+"""Rows to job files, and result files to a table: our code compared with row-wise code (R) and the limit (L)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import pyarrow.parquet as pq
 from bench_data import MODEL, PLACEHOLDERS, SCHEMA, SYSTEM, TEMPLATE, write_results, write_rows
 from bench_measure import Rate, measure
 
-from bedrock_batch.config import settings_from_mapping
-from bedrock_batch.job_answers import JobAnswers
-from bedrock_batch.jsonl import JobLimits
-from bedrock_batch.model_input import build_model_input
-from bedrock_batch.outcome_columns import OutcomeColumns
-from bedrock_batch.plain_lines import decode_line
-from bedrock_batch.prices import PriceBook
-from bedrock_batch.prompts import PromptTemplate
-from bedrock_batch.records import ModelInvocationRecord, record_id
-from bedrock_batch.responses import ResponseParser
-from bedrock_batch.results import SentRecords, read_results
-from bedrock_batch.schema import ResponseSchema
-from bedrock_batch.sources import text_columns
-from bedrock_batch.spending import Spending
-from bedrock_batch.staging import prompt_check, stage_jobs
-from bedrock_batch.tables.reader import open_table
+from bedrock_batch.answers.collector import AnswerCollector
+from bedrock_batch.answers.columns import AnswerColumns
+from bedrock_batch.answers.parser import AnswerParser
+from bedrock_batch.answers.schema.response_schema import ResponseSchema
+from bedrock_batch.batch.jobs.files import write_job_files
+from bedrock_batch.batch.jobs.plan import JobLimits
+from bedrock_batch.batch.results.fast_reader import decode_line
+from bedrock_batch.batch.results.reader import SentRecords, read_results
+from bedrock_batch.costs.prices import PriceBook
+from bedrock_batch.costs.tracker import CostTracker
+from bedrock_batch.dataset.row_source import text_columns
+from bedrock_batch.dataset.tables.reader import open_table
+from bedrock_batch.environment.settings import settings_from_mapping
+from bedrock_batch.models.model_input import build_model_input
+from bedrock_batch.prompts.template import PromptTemplate
+from bedrock_batch.records import Record, prompt_check, record_id
 
 SETTINGS = settings_from_mapping({"primary_model_id": MODEL, "max_tokens": 1024})
 MODEL_INPUT = build_model_input(SETTINGS, MODEL, system_prompt=SYSTEM)
@@ -49,20 +49,20 @@ def _body(prompt: str) -> dict[str, Any]:
 
 
 def stage(path: Path, folder: Path) -> int:
-    """Ours: Parquet to job files on disk, planned, checked and hashed."""
+    """Our code: Parquet to job files on disk, planned, checked and hashed."""
     template = PromptTemplate(TEMPLATE, PLACEHOLDERS, SYSTEM)
 
     def records():
         number = 0
         for batch in open_table(path).batches():
             for prompt in template.render_rows(text_columns(batch, template.placeholders), batch.num_rows):
-                yield ModelInvocationRecord(number, prompt)
+                yield Record(number, prompt)
                 number += 1
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return sum(
-        len(job.numbers) for job in stage_jobs(records(), MODEL_INPUT, JobLimits(100, 45_000, 900 << 20), folder)
+        len(job.numbers) for job in write_job_files(records(), MODEL_INPUT, JobLimits(100, 45_000, 900 << 20), folder)
     )
 
 
@@ -92,7 +92,7 @@ def stage_bare(path: Path, folder: Path) -> int:
 
 
 def stage_floor(path: Path, folder: Path, prompt_bytes: int) -> int:
-    """The files alone: decode the Parquet file and write as many bytes as the lines have."""
+    """Input and output only: decode the Parquet file, and write as many bytes as the lines have."""
     line = orjson.dumps({"recordId": record_id(0), "modelInput": _body("x" * prompt_bytes)}) + b"\n"
     count = 0
     with (folder / "floor.jsonl").open("wb") as file:
@@ -103,10 +103,12 @@ def stage_floor(path: Path, folder: Path, prompt_bytes: int) -> int:
 
 
 def read(path: Path, sent: SentRecords) -> int:
-    """Ours: result file to Arrow columns, joined by id, checked, repaired where need be, validated, in row order."""
-    parser, columns = ResponseParser(PARSER_SCHEMA), OutcomeColumns(PARSER_SCHEMA, "llm_")
+    """Our code: result file to Arrow columns, joined by id, checked, repaired, validated, in row order."""
+    parser, columns = AnswerParser(PARSER_SCHEMA), AnswerColumns(PARSER_SCHEMA, "llm_")
     with TemporaryDirectory(dir=path.parent) as folder:
-        answers = JobAnswers(parser, columns, Spending(PriceBook({})), Path(folder) / "answers", lambda _: False)
+        answers = AnswerCollector(
+            parser, columns, CostTracker(PriceBook({})), Path(folder) / "answers", lambda _: False
+        )
         read_results([path], sent, answers, unanswered="missing")
         return sum(batch.num_rows for _, batch in answers.rows(0, len(sent.checks), {}))
 
@@ -141,13 +143,13 @@ def read_bare(path: Path, converse: bool) -> int:
 
 
 def read_floor(path: Path) -> int:
-    """Parse the lines in the fastest way known, and nothing else."""
+    """Parse the lines with the fastest parser, and nothing else."""
     with path.open("rb", buffering=1 << 20) as file:
         return sum(decode_line(line) is not None for line in file)
 
 
 def compare_staging(folder: Path, rows: int, prompt_bytes: int, rounds: int) -> dict[str, Rate]:
-    """Return rows per second of the three ways from Parquet to JSONL on disk, and of the files alone."""
+    """Return rows per second from Parquet to JSONL on disk of the three ways, and of input and output only."""
     path = write_rows(folder / f"rows-{prompt_bytes}.parquet", rows, prompt_bytes)
     ways: dict[str, Callable[[], int]] = {
         "ours": lambda: stage(path, folder / "staged"),
@@ -159,7 +161,7 @@ def compare_staging(folder: Path, rows: int, prompt_bytes: int, rounds: int) -> 
 
 
 def compare_reading(folder: Path, rows: int, rounds: int, converse: bool) -> dict[str, Rate]:
-    """Return rows per second of the three ways from a result file to a table, and of parsing its lines alone."""
+    """Return rows per second from a result file to a table of the three ways, and of parsing only."""
     prompts = [f"Judge the review of product {n % 97}: {'word ' * 195}{n}" for n in range(rows)]
     path = write_results(folder / f"results-{converse}.jsonl.out", prompts, converse=converse)
     sent = SentRecords({n: prompt_check(prompt) for n, prompt in enumerate(prompts)}, MODEL, prefilled=not converse)

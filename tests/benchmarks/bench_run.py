@@ -1,4 +1,4 @@
-"""A whole run as a process against a local Bedrock in a process of its own: CPU time, memory, duration."""
+"""A whole run: CPU time, memory and duration of the step, with the local Bedrock in another process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUCKET = "benchmark"
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What a run took: seconds, CPU seconds and peak memory of the client, and the summary that it wrote."""
+    """Seconds, CPU seconds and peak memory of a run, and its summary."""
 
     rows: int
     seconds: float
@@ -33,7 +33,7 @@ class RunFigures:
 
 @contextmanager
 def local_bedrock(folder: Path, latency: float = 0.0, schema: Mapping[str, Any] = SCHEMA) -> Iterator[dict[str, str]]:
-    """A local Bedrock in a process of its own; yields the environment that leads to it."""
+    """Run a local Bedrock in another process, and yield the environment that points to it."""
     folder.mkdir(parents=True, exist_ok=True)
     schema_path = folder / "schema.json"
     schema_path.write_text(json.dumps(schema), encoding="utf-8")
@@ -54,7 +54,7 @@ def local_bedrock(folder: Path, latency: float = 0.0, schema: Mapping[str, Any] 
 
 
 def run_floor(root: Path, environ: Mapping[str, str]) -> dict[str, float]:
-    """Return the CPU seconds that bare libraries take for the files of the run before: see `bench_floor`."""
+    """Return the CPU seconds of bare libraries for the files of the last run (`bench_floor`)."""
     (output,) = (root / "output").rglob("*.parquet")
     command = [sys.executable, str(Path(__file__).with_name("bench_floor.py")), BUCKET, str(output)]
     done = subprocess.run(command, env={**os.environ, **environ}, stdout=subprocess.PIPE, check=True)
@@ -63,7 +63,7 @@ def run_floor(root: Path, environ: Mapping[str, str]) -> dict[str, float]:
 
 
 def lay_out(root: Path, schema: Mapping[str, Any] = SCHEMA) -> None:
-    """Write template and schema of a processing directory; a schema that is there stays."""
+    """Write the template and the schema of a processing directory; keep an existing schema."""
     prompts = {"system_prompt": SYSTEM, "user_prompt_template": TEMPLATE, "input_placeholders": PLACEHOLDERS}
     for name, content in (("templates/prompts.json", prompts), ("schema/validation_schema_1.json", schema)):
         path = root / "input" / name
@@ -73,7 +73,7 @@ def lay_out(root: Path, schema: Mapping[str, Any] = SCHEMA) -> None:
 
 
 def run_step(root: Path, environ: Mapping[str, str], **settings: str) -> RunFigures:
-    """Run the step on a processing directory and return what it took."""
+    """Run the step on a processing directory, and return its figures."""
     lay_out(root)
     environment = {
         **os.environ,

@@ -13,11 +13,11 @@ from typing import Any, get_args
 import pytest
 
 from bedrock_batch import errors
-from bedrock_batch.config import load_settings
-from bedrock_batch.container import CONTAINER_PATHS
-from bedrock_batch.outcome_columns import OutcomeColumns
-from bedrock_batch.records import ParseStatus, Source
-from bedrock_batch.variables import VARIABLES, Variable
+from bedrock_batch.answers.columns import AnswerColumns
+from bedrock_batch.environment.container import CONTAINER_PATHS
+from bedrock_batch.environment.settings import BY_FIELD, VARIABLES, Variable, load_settings
+from bedrock_batch.environment.variables.aliases import ALIASES
+from bedrock_batch.records import AnswerSource, ParseStatus
 
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "src" / "bedrock_batch_processing.py"
@@ -68,12 +68,25 @@ def test_the_document_describes_the_variable(variable: Variable) -> None:
     assert section.splitlines()[0] == variable.group
 
 
+def test_the_names_of_the_original_script_are_described() -> None:
+    """A caller of the original script would not find what became of a variable, or find one that is not read."""
+    own = {alias.name: BY_FIELD[alias.stands_for].name for alias in ALIASES}
+    assert contract("environment")["aliases"] == [
+        {"name": alias.name, "stands_for": own[alias.name], "type": alias.kind, "accepted": alias.accepted}
+        for alias in ALIASES
+    ]
+    section = document("configuration").split(f"\n## {ALIASES[0].group}\n")[1].split("\n## ")[0]
+    rows = [f"| `{a.name}` | `{own[a.name]}` | {a.accepted} | {a.meaning} |" for a in ALIASES]
+    assert [row for row in section.splitlines() if row.startswith("| `")] == rows
+
+
 def test_no_variable_is_described_that_does_not_exist() -> None:
     """A user would set a variable that has no effect."""
     known = {variable.name for variable in VARIABLES}
     assert [entry["name"] for entry in contract("environment")["variables"]] == [
         variable.name for variable in VARIABLES
     ]
+    known |= {alias.name for alias in ALIASES}
     assert set(re.findall(r"^\| `([A-Z0-9_]+)` \|", document("configuration"), re.MULTILINE)) == known
     mentioned = set(re.findall(r"\b(?:BEDROCK_[A-Z0-9_]*[A-Z]|USE_SECURE_PYPI)\b", document("configuration")))
     assert mentioned <= known | {"BEDROCK_SECURE_PYPI"}
@@ -108,8 +121,8 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
 
 def test_the_paths_are_those_of_the_container() -> None:
     """A step builder would mount its inputs where the step does not look."""
-    paths = contract("paths")
-    described = {entry["name"]: entry["path"] for entry in [*paths["inputs"], *paths["outputs"]]}
+    entries = [*contract("paths")["inputs"], *contract("paths")["outputs"]]
+    described = {entry[key]: entry["path"] for key in ("name", "original_key") for entry in entries}
     assert described == CONTAINER_PATHS
 
 
@@ -120,16 +133,17 @@ def test_the_words_of_the_status_columns_are_those_of_the_code() -> None:
         for entry in [*contract("columns")["columns"], *contract("columns")["metadata_columns"]]
     }
     assert described["{prefix}parse_status"] == list(get_args(ParseStatus))
-    assert described["{prefix}source"] == list(get_args(Source))
+    assert described["{prefix}source"] == list(get_args(AnswerSource))
 
 
 def test_the_columns_are_those_of_the_outputs() -> None:
     """A downstream step would look for a column that does not exist or has another type."""
-    columns = OutcomeColumns(None, "llm_")
-    described = [*contract("columns")["columns"], *contract("columns")["metadata_columns"]]
+    columns = AnswerColumns(None, "llm_")
+    answer = [contract("columns")["field_without_schema"], *contract("columns")["columns"]]
+    described = [*answer, *contract("columns")["metadata_columns"]]
     names = [entry["name"].replace("{prefix}", "llm_") for entry in described]
     assert list(columns.public_names(metadata=True)) == names
-    assert list(columns.public_names(metadata=False)) == names[: len(contract("columns")["columns"])]
+    assert list(columns.public_names(metadata=False)) == names[: len(answer)]
     table = columns.public(columns.arrow_schema.empty_table(), metadata=True)
     assert [str(kind) for kind in table.schema.types] == [entry["type"] for entry in described]
 

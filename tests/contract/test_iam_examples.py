@@ -61,19 +61,15 @@ def actions(name: str) -> set[str]:
 
 
 # The functions that are told which operation is called.
-NAMING = ("translating", "_transferring", "translate")
+NAMING = ("answering", "ask", "_transferring", "translate", "damaged")
 
 
 def called_operations() -> set[tuple[str, str]]:
-    """File and operation of every call to AWS: what `translating`, `_transferring` and `translate` are told."""
+    """File and operation of every call to AWS: what the functions of `NAMING` are told."""
     found: set[tuple[str, str]] = set()
     for path in (ROOT / "src" / "bedrock_batch" / "aws").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in (
-                "translating",
-                "_transferring",
-                "translate",
-            ):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in NAMING:
                 names = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
                 found.update((path.name, name) for name in names if isinstance(name, str) and name)
     return found
@@ -118,7 +114,8 @@ def test_an_ordinary_run_needs_no_policy_of_the_doctor() -> None:
     deleting = [
         path for path in (ROOT / "src" / "bedrock_batch").rglob("*.py") if ".delete(" in path.read_text("utf-8")
     ]
-    assert {path.parent.name for path in deleting} <= {"doctor"}
+    assert {path.parent.name for path in deleting} <= {"doctor", "answer_store"}
+    assert actions("caller-forget.json") == {"s3:DeleteObject"}
 
 
 def test_the_service_role_may_do_no_more_than_jobs_need() -> None:
@@ -156,7 +153,7 @@ def test_the_document_names_every_policy_and_placeholder_that_needs_a_word() -> 
 
 def test_the_document_names_every_cause_that_the_code_counts() -> None:
     """A user would meet a word in the summary that stands nowhere."""
-    from bedrock_batch.results import UNANSWERED
+    from bedrock_batch.batch.results.reader import UNANSWERED
 
     text = (ROOT / "docs" / "batch.md").read_text(encoding="utf-8")
     causes = {*UNANSWERED, "unreadable", "mismatched", "not_batchable"}

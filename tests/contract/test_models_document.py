@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bedrock_batch.config import load_settings
+from bedrock_batch.environment.settings import load_settings
 from bedrock_batch.families import FAMILIES, UNKNOWN, Capabilities, capabilities_of
-from bedrock_batch.refusals import learn
+from bedrock_batch.models.refusals import learn
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 ROWS = [*((row.names, row.accepts) for row in FAMILIES), (("every other model",), UNKNOWN)]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bedrock_batch.config import load_settings
-from pipeline.pipeline_checks import ENTRY_POINT, Resolver, aws_complaints, contract_complaints
+from bedrock_batch.environment.settings import load_settings
+from helpers.pipeline_checks import ENTRY_POINT, Resolver, aws_complaints, contract_complaints
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "pipeline.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from bedrock_batch.answers.schema.response_schema import check_validation_schema
 from bedrock_batch.errors import InputError
 from bedrock_batch.ledger.document import LedgerDocument
-from bedrock_batch.prompts import check_prompt_templates
-from bedrock_batch.schema import check_validation_schema
-from functional.batch_runs import BUCKET, StepRun, World, sent_lines, small
+from bedrock_batch.prompts.files import check_prompt_templates
+from bedrock_batch.prompts.rules import rule_block
+from helpers.batch_runs import BUCKET, StepRun, World, sent_lines, small
 from local_bedrock.behaviour import AnswerFaults, RecordFaults
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +118,54 @@ def test_the_schema_of_templates_accepts_what_the_step_accepts(content: Any, goo
     """A template step that checks its output by the contract would still be refused, or refuse what works."""
     assert (complaints("prompt_templates", content) == []) == good
     assert _accepts(lambda: check_prompt_templates(content, "prompts.json")) == good
+
+
+_RULES = [{"rule_name": "a", "conditions": ["b"], "priority": 1}]
+RULESETS: dict[str, tuple[Any, bool]] = {
+    "full": (
+        {
+            "ruleset": {
+                "system_prompt": "s",
+                "user_prompt_template": "{routed_rules} {a}",
+                "input_placeholders": ["a"],
+                "output_schema": {"properties": {"k": {"type": "string"}}},
+                "analysis_instructions": ["i"],
+                "classification_guidelines": {"g": 1},
+            },
+            "rules": [{"name": "a", "exceptions": "b", "key_indicators": [3]}, {"rule_name": "c", "examples": [{}]}],
+        },
+        True,
+    ),
+    "least": ({"ruleset": {}, "rules": [{"name": "a"}]}, True),
+    "nulls": ({"ruleset": {"output_schema": None}, "rules": [{"name": "a", "rule_name": None}]}, True),
+    "more": ({"ruleset": {"version": 1}, "rules": _RULES, "metadata": {}}, True),
+    "rules-alone": ({"rules": _RULES}, False),
+    "ruleset-alone": ({"ruleset": {}}, False),
+    "no-rule": ({"ruleset": {}, "rules": []}, False),
+    "no-name": ({"ruleset": {}, "rules": [{"description": "d"}]}, False),
+    "blank-name": ({"ruleset": {}, "rules": [{"rule_name": " "}]}, False),
+    "conditions": ({"ruleset": {}, "rules": [{"name": "a", "conditions": {"b": 1}}]}, False),
+    "priority": ({"ruleset": {}, "rules": [{"name": "a", "priority": True}]}, False),
+    "schema": ({"ruleset": {"output_schema": "{}"}, "rules": _RULES}, False),
+    "template": ({"ruleset": {"user_prompt_template": 3}, "rules": _RULES}, False),
+}
+
+
+@pytest.mark.parametrize(("content", "good"), RULESETS.values(), ids=RULESETS)
+def test_the_schema_of_rule_sets_accepts_what_the_step_accepts(content: Any, good: bool) -> None:
+    """A template step that checks its output by the contract would still be refused, or refuse what works."""
+    assert (complaints("prompt_ruleset", content) == []) == good
+    assert _accepts(lambda: check_prompt_templates(content, "prompts.json")) == good
+
+
+def test_the_examples_of_the_document_keep_the_contract() -> None:
+    """A user who copies an example would be refused."""
+    text = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")
+    template, ruleset = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    assert complaints("prompt_templates", template) == []
+    assert complaints("prompt_ruleset", ruleset) == []
+    (rule,) = check_prompt_templates(ruleset, "prompts.md")["rules"]
+    assert rule_block(rule) in text
 
 
 SCHEMAS: dict[str, tuple[Any, bool]] = {

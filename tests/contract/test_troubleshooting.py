@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from messages import ROOT, collect_messages
+
+from helpers.source_messages import ROOT, collect_messages
 
 TEXT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(.+?)` \| (.*?) \|$", TEXT, re.MULTILINE)
@@ -47,7 +48,7 @@ def test_collecting_sees_every_form_of_message() -> None:
     for part in (
         "is not accepted: use",  # appended to a list of problems
         "belong together: set both or neither",  # in a list of a function
-        "is no variable of this step",  # made by a comprehension
+        "is not a variable of this step",  # made by a comprehension
         "records that batch did not answer",  # a warning of the log
         "which reaches BEDROCK_MAX_ERROR_RATE",  # an exception of several lines
     ):

@@ -1,4 +1,4 @@
-"""Inputs made to do harm: links, bombs, broken and absurd files. Each ends in words before anything is paid for."""
+"""Hostile inputs (links, bombs, damaged and absurd files) give a clear message before anything is paid for."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bedrock_batch.container import container_paths
+from bedrock_batch.answers.schema.response_schema import load_validation_schema
+from bedrock_batch.commands.preparation import StepRequest
+from bedrock_batch.commands.run import run_step
+from bedrock_batch.dataset.splits import find_splits
+from bedrock_batch.dataset.tables.reader import open_table
+from bedrock_batch.environment.container import container_paths
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError, InputError
-from bedrock_batch.prompts import load_prompt_templates
-from bedrock_batch.schema import load_validation_schema
-from bedrock_batch.splits import find_splits
-from bedrock_batch.step import StepRequest, run_step
-from bedrock_batch.tables.reader import open_table
-from functional.batch_runs import BUCKET, ENVIRON, SCHEMA, TEMPLATE, small, write_inputs
-from functional.step_processes import run_process, step_command, step_environ
+from bedrock_batch.prompts.files import load_prompt_templates
+from helpers.batch_runs import BUCKET, ENVIRON, SCHEMA, TEMPLATE, small, write_inputs
+from helpers.step_command import run_process, step_command, step_environ
 from local_bedrock import LocalBedrock
 
 CANARY = "canary-7f3a"
@@ -36,7 +37,7 @@ def processing(tmp_path: Path) -> Path:
 
 
 def request_of(processing: Path, **environ: str) -> StepRequest:
-    """A run whose endpoints lead nowhere: reaching for AWS would fail it in another way."""
+    """Return a run without reachable endpoints: a call to AWS would give another error."""
     nowhere = {f"AWS_ENDPOINT_URL_{name}": "http://127.0.0.1:9" for name in ("BEDROCK", "BEDROCK_RUNTIME", "S3")}
     everything = {**ENVIRON, **nowhere, **environ}
     log = logging.Logger("hostile")
@@ -83,7 +84,7 @@ def link_loop(folder: Path, target: Path) -> None:
 def test_a_link_out_of_the_processing_directory_is_refused(
     processing: Path, tmp_path: Path, link: Callable[[Path, Path], None]
 ) -> None:
-    """Whoever may write to the input prefix could make the step send any file of the container to a model."""
+    """An attacker who may write to the input prefix could send any file of the container to a model."""
     secret = tmp_path / "secrets" / "secret.tsv"
     secret.parent.mkdir()
     secret.write_text(f"id\ttext\n1\t{CANARY}\n")
@@ -94,14 +95,14 @@ def test_a_link_out_of_the_processing_directory_is_refused(
 
 
 def test_a_link_inside_the_processing_directory_is_followed(processing: Path) -> None:
-    """A set-up that shares one file between two folders would stop working."""
+    """A user could not share one file between two folders by a link."""
     os.link(processing / "input/data/val/c.tsv", processing / "input/data/val/hard.tsv")
     (processing / "input/data/val/soft.tsv").symlink_to(processing / "input/data/val/c.tsv")
     assert count_rows(processing) == 9
 
 
 def test_a_pipe_and_a_socket_are_no_data_files(processing: Path) -> None:
-    """The step would wait for ever on a named pipe that nobody writes to."""
+    """The step would wait forever for a named pipe that nobody writes to."""
     os.mkfifo(processing / "input" / "data" / "val" / "d.tsv")
     assert count_rows(processing) == 3
 
@@ -128,7 +129,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
 
 @pytest.mark.parametrize(("name", "content", "part"), FILES.values(), ids=FILES)
 def test_a_file_that_is_no_table_is_refused_by_name(processing: Path, name: str, content: bytes, part: str) -> None:
-    """The step would end in a traceback, in a full disk, or in rows that nobody wrote."""
+    """The step would end with a traceback, fill the disk, or process rows that the file does not contain."""
     (processing / "input" / "data" / "train").mkdir()
     (processing / "input" / "data" / "train" / name).write_bytes(content)
     told = problems_of(processing)
@@ -137,7 +138,7 @@ def test_a_file_that_is_no_table_is_refused_by_name(processing: Path, name: str,
 
 
 def test_cells_of_any_content_pass_as_text(tmp_path: Path) -> None:
-    """A cell of 10 MB, a NUL or a spreadsheet formula would break the step or come out changed."""
+    """A cell of 10 MB, a NUL or a spreadsheet formula would end the step or be changed."""
     cells = ["x" * (10 << 20), "a\0b", "=1+1", "{text}{{}}", "\u202e\ufeff\u2028", "'; drop table rows; --", "NaN"]
     path = tmp_path / "a.csv"
     path.write_text("text\n" + "".join('"' + cell.replace('"', '""') + '"\n' for cell in cells), encoding="utf-8")
@@ -146,7 +147,7 @@ def test_cells_of_any_content_pass_as_text(tmp_path: Path) -> None:
 
 
 def test_damaged_parquet_is_read_or_refused_but_never_more(tmp_path: Path) -> None:
-    """One flipped bit in a file would end the process without a word, or give a traceback of the library."""
+    """One flipped bit in a file would crash the process, or end it with a traceback of a library."""
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": list(range(500)), "text": [f"text {n}" for n in range(500)]}), path)
     good = path.read_bytes()
@@ -186,12 +187,20 @@ TEXTS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("content", TEXTS.values(), ids=TEXTS)
 def test_templates_and_schemas_that_are_no_json_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    """A template step that failed half-way would end this one in a traceback, or by exhausting the stack."""
+    """A damaged file of the template step would end this step with a traceback or a stack overflow."""
     loaders = (("prompts.json", load_prompt_templates), ("validation_schema_1.json", load_validation_schema))
     for name, load in loaders:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=name):
             load(tmp_path)
+
+
+def nested(levels: int, wrap: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Return a schema of a text inside this many levels."""
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = wrap(schema)
+    return schema
 
 
 SCHEMAS: dict[str, Any] = {
@@ -200,12 +209,17 @@ SCHEMAS: dict[str, Any] = {
     "loop": {"a": {"$ref": "#/properties/a"}},
     "pattern": {"a": {"type": "string", "pattern": "("}},
     "no-schema": {"a": 7},
+    "deep-objects": {"a": nested(90, lambda inner: {"type": "object", "properties": {"a": inner}})},
+    "deep-arrays": {"a": nested(60, lambda inner: {"type": "array", "items": inner})},
+    "deep-choices": {"a": nested(60, lambda inner: {"anyOf": [inner, {"type": "null"}]})},
 }
 
 
 @pytest.mark.parametrize("properties", SCHEMAS.values(), ids=SCHEMAS)
-def test_schemas_that_reach_out_or_never_end_are_refused(tmp_path: Path, properties: dict[str, Any]) -> None:
-    """A schema could make the step read files, call other hosts, or never come back."""
+def test_schemas_that_reach_out_never_end_or_fit_no_column_are_refused(
+    tmp_path: Path, properties: dict[str, Any]
+) -> None:
+    """A schema could make the step read files, call other hosts, hang, or fail after all rows were paid for."""
     path = tmp_path / "validation_schema_1.json"
     path.write_text(json.dumps({"type": "object", "properties": properties}))
     with pytest.raises(InputError, match="validation_schema_1"):
@@ -213,19 +227,21 @@ def test_schemas_that_reach_out_or_never_end_are_refused(tmp_path: Path, propert
 
 
 def test_of_repeated_keys_in_a_template_the_last_counts_as_everywhere_in_json(tmp_path: Path) -> None:
-    """A reviewer who reads the file and the step would see different prompts."""
+    """The step would use another prompt than a reviewer sees, who reads the last of two equal keys."""
     (tmp_path / "prompts.json").write_text('{"user_prompt_template": "a", "user_prompt_template": "b"}')
     assert load_prompt_templates(tmp_path)["user_prompt_template"] == "b"
 
 
-# What must not be seen
+# Secrets
 
 
 def test_no_secret_and_no_row_is_in_any_log_summary_or_message(tmp_path: Path) -> None:
-    """Whoever may read the job's log would read its credentials, or the texts of customers."""
+    """A reader of the log would see credentials or texts of customers."""
     opt_ml = tmp_path / "ml"
     processing = opt_ml / "processing"
     (opt_ml / "output").mkdir(parents=True)
+    (opt_ml / "config").mkdir()
+    (opt_ml / "config" / "resourceconfig.json").write_text('{"current_host": "algo-1", "hosts": ["algo-1"]}')
     write_inputs(processing / "input", {"val/c.tsv": 12})
     data = processing / "input" / "data" / "val" / "c.tsv"
     data.write_text(data.read_text().replace("message", f"{CANARY}-row message"))
@@ -259,6 +275,6 @@ def test_no_secret_and_no_row_is_in_any_log_summary_or_message(tmp_path: Path) -
 
 
 def test_every_refusal_is_an_error_of_the_step() -> None:
-    """An error without an exit code would be told as a defect of the step."""
+    """The step would report wrong input as a defect of its own."""
     assert issubclass(ConfigurationError, BedrockBatchError)
     assert (ConfigurationError.exit_code, InputError.exit_code) == (2, 2)

@@ -1,4 +1,4 @@
-"""Pay once: the step is killed at every call to AWS and at random times, and started again."""
+"""Pay once: the tests kill the step at every call to AWS and at random times, and start it again."""
 
 from __future__ import annotations
 
@@ -10,22 +10,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from faults.step_process import BUCKET, batch_settings, kill, lay_out, realtime_settings, run_to_end, start
+from helpers.forked_steps import (
+    BUCKET,
+    StepFolder,
+    batch_settings,
+    kill,
+    lay_out,
+    realtime_settings,
+    run_to_end,
+    start,
+)
 from local_bedrock.behaviour import Behaviour, CallFault, Phases, RecordFaults
 from local_bedrock.journal import CallInfo
 from local_bedrock.server import LocalBedrock
 
 Settings = Callable[..., dict[str, str]]
 
-# So many tests share the calls of a run among them, and run beside each other.
+# The number of parallel tests among which the calls of a run are divided.
 SHARES = 4
-# A start with a short lease beats often, and each beat is a call: on a slow machine the killed starts would never end.
+# Each heartbeat is a call: with a short lease, a run on a slow machine would never end before its kill.
 SELDOM_BEATS = {"BEDROCK_BATCH_LEASE_SECONDS": "6"}
 
-# Some records have no answer in their job, so that real time takes part in batch runs too.
+# Some records have no answer in their job, so batch runs use the real-time fallback, too.
 BEHAVIOUR = Behaviour(
     min_records_per_job=10,
     phases=Phases(0.01, 0.01, 0.01, 0.02),
@@ -34,7 +44,7 @@ BEHAVIOUR = Behaviour(
 
 
 class Killer:
-    """A hook that kills a process at one call: before the service does its work for it, or after."""
+    """A hook that kills a process at one call, before or after the service has done its work."""
 
     def __init__(self, ordinal: int, when: str) -> None:
         self.ordinal = ordinal
@@ -65,7 +75,7 @@ def local() -> Iterator[LocalBedrock]:
 
 @pytest.fixture(scope="module")
 def slow_local() -> Iterator[LocalBedrock]:
-    """A service in which a run takes seconds, so that a random kill finds it in the middle of something."""
+    """Return a service that makes a run take seconds, so a random kill hits it at work."""
     behaviour = replace(
         BEHAVIOUR, phases=Phases(0.1, 0.1, 0.2, 1.5), latency_seconds={"InvokeModel": 0.05, "S3.PutObject": 0.01}
     )
@@ -85,6 +95,30 @@ def check_paid_once(local: LocalBedrock, paid_before: Counter[str], jobs_before:
     assert sum(again.values()) - len(again) <= in_flight, f"{len(again)} prompts were paid for more than once"
 
 
+def kill_and_continue(local: LocalBedrock, step: StepFolder, killer: Killer, expected: dict[str, bytes]) -> bool:
+    """Run a step with a killer, and again if it was killed; check outputs and charges, and return whether it was."""
+    paid, jobs = local.charges, len(local.jobs)
+    local.hooks.append(killer)
+    killer.process = process = start(replace(step, settings={**step.settings, **SELDOM_BEATS}))
+    process.join(60)
+    local.hooks.remove(killer)
+    if killer.fired:
+        assert run_to_end(step) == 0, f"call {killer.ordinal}: {step.log}"
+    assert step.outputs == expected, f"call {killer.ordinal}"
+    check_paid_once(local, paid, jobs, in_flight=1)
+    return killer.fired
+
+
+def copy_answers(local: LocalBedrock, step: StepFolder) -> dict[str, str]:
+    """Copy the answer store of a step, and return the setting of the copy."""
+    client, path = local.client("s3"), step.settings["BEDROCK_ANSWERS_S3_PATH"]
+    source, target = path.removeprefix(f"s3://{BUCKET}/"), uuid4().hex
+    for item in client.list_objects_v2(Bucket=BUCKET, Prefix=source)["Contents"]:
+        data = client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
+        client.put_object(Bucket=BUCKET, Key=item["Key"].replace(source, target), Body=data)
+    return {"BEDROCK_ANSWERS_S3_PATH": f"s3://{BUCKET}/{target}"}
+
+
 @pytest.mark.parametrize("share", range(SHARES), ids=[f"share_{number}" for number in range(SHARES)])
 @pytest.mark.parametrize(
     ("settings", "rows"),
@@ -94,25 +128,43 @@ def check_paid_once(local: LocalBedrock, paid_before: Counter[str], jobs_before:
 def test_a_kill_at_any_call_costs_at_most_the_record_in_flight(
     tmp_path: Path, local: LocalBedrock, settings: Settings, rows: int, when: str, share: int
 ) -> None:
-    """A user whose container dies at any moment would lose rows, get them shuffled, or pay for them twice."""
+    """A user whose container dies would lose rows, get them in another order, or pay for them twice."""
     step = lay_out(tmp_path / "undisturbed", rows, settings(local))
     assert run_to_end(step) == 0, step.log
     expected = step.outputs
-    # The beats of the ledger make the number of calls vary: the loop ends when a run was over before its kill.
-    for ordinal in range(1 + share, 1000, SHARES):
-        # Another limit of tokens makes it another run, with the same answers.
+    # A kill before a call leaves the same behind in AWS as one after the call before it. Every third call is enough to
+    # show that, and keeps the suite short.
+    stride = 1 if when == "after" else 3
+    # Heartbeats make the number of calls vary: the loop ends when a run finishes before its kill.
+    for ordinal in range(1 + stride * share, 1000, stride * SHARES):
+        # Another token limit makes it another run with the same answers.
         step = lay_out(tmp_path / f"kill-{ordinal}", rows, settings(local, BEDROCK_MAX_TOKENS=str(1000 + ordinal)))
-        paid, jobs = local.charges, len(local.jobs)
-        killer = Killer(ordinal, when)
-        local.hooks.append(killer)
-        killer.process = process = start(replace(step, settings={**step.settings, **SELDOM_BEATS}))
-        process.join(60)
-        local.hooks.remove(killer)
-        if killer.fired:
-            assert run_to_end(step) == 0, f"call {ordinal}: {step.log}"
-        assert step.outputs == expected, f"call {ordinal}"
-        check_paid_once(local, paid, jobs, in_flight=1)
-        if not killer.fired:
+        is_killed = kill_and_continue(local, step, Killer(ordinal, when), expected)
+        if not is_killed:
+            break
+        shutil.rmtree(step.root)
+    assert ordinal > 10
+
+
+@pytest.mark.parametrize("share", range(SHARES), ids=[f"share_{number}" for number in range(SHARES)])
+def test_a_kill_costs_nothing_more_where_half_of_the_rows_are_answered_already(
+    tmp_path: Path, local: LocalBedrock, share: int
+) -> None:
+    """A user whose container dies would get the kept answers in the rows of others, or pay for them again."""
+    rows, settings = 24, batch_settings  # one job, whose missing records are asked in real time
+    known = lay_out(tmp_path / "known", rows, settings(local, BEDROCK_BATCH_MODE="realtime"), every=2)
+    assert run_to_end(known) == 0, known.log
+    step = lay_out(tmp_path / "undisturbed", rows, settings(local, **copy_answers(local, known)))
+    assert run_to_end(step) == 0, step.log
+    expected = step.outputs
+    # A kill after a call leaves the same behind as one before the next call. Every third call keeps the test short.
+    for ordinal in range(1 + 3 * share, 1000, 3 * SHARES):
+        other_run = {"BEDROCK_MAX_TOKENS": str(5000 + ordinal)}
+        step = lay_out(tmp_path / f"kill-{ordinal}", rows, settings(local, **copy_answers(local, known), **other_run))
+        paid = local.charges
+        is_killed = kill_and_continue(local, step, Killer(ordinal, "after"), expected)
+        assert (local.charges - paid).total() <= rows // 2 + 1, f"call {ordinal}"
+        if not is_killed:
             break
         shutil.rmtree(step.root)
     assert ordinal > 10
@@ -126,11 +178,11 @@ def test_a_kill_at_any_call_costs_at_most_the_record_in_flight(
 def test_ten_kills_at_random_times_cost_at_most_the_records_in_flight(
     tmp_path: Path, slow_local: LocalBedrock, settings: Settings, rows: int, seed: int
 ) -> None:
-    """A user of a large run on unsteady machines would pay again for what was answered before each kill."""
+    """A user of a large run on unreliable machines would pay again for answers from before each kill."""
     workers = 4
     more = {"BEDROCK_CONCURRENCY_MODE": "concurrent", "BEDROCK_MAX_CONCURRENT_WORKERS": str(workers)}
     more |= {"BEDROCK_MAX_RECORDS_PER_JOB": "100", "BEDROCK_BATCH_LEASE_SECONDS": "0.3"}
-    # Different limits of tokens make different runs, with the same answers.
+    # Different token limits make different runs with the same answers.
     tokens = 2000 + 2 * (seed + rows)
     step = lay_out(tmp_path / "undisturbed", rows, settings(slow_local, **more, BEDROCK_MAX_TOKENS=str(tokens)))
     assert run_to_end(step) == 0, step.log

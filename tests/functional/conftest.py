@@ -1,4 +1,4 @@
-"""Fixtures of the functional tests: worlds to run the step in, and what a run without any fault answers."""
+"""Fixtures of the functional tests: worlds to run the step in, and the answers of a run without faults."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batch_runs import FILES, World, answers_of, small
 
+from helpers.batch_runs import FILES, SCHEMA, World, small
+from helpers.run_checks import answers_of
 from local_bedrock import Behaviour
 
 
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Build worlds that end with the test: a processing directory and a local Bedrock with the given behaviour."""
+    """Return a function that makes a world, which is closed at the end of the test."""
     worlds: list[World] = []
 
-    def make(behaviour: Behaviour | None = None, files: Mapping[str, int] = FILES, **environ: str) -> World:
-        world = World(tmp_path / f"world-{len(worlds)}", behaviour or small(), files, **environ)
+    def make(
+        behaviour: Behaviour | None = None,
+        files: Mapping[str, int] = FILES,
+        schema: Mapping[str, Any] = SCHEMA,
+        **environ: str,
+    ) -> World:
+        world = World(tmp_path / f"world-{len(worlds)}", behaviour or small(), files, schema, **environ)
         worlds.append(world)
         return world
 
@@ -29,7 +35,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
 
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
-    """The answers, by row id, to the rows of `FILES` in a world in which nothing goes wrong."""
+    """The answers to the rows of `FILES` by row id, from a run without faults."""
     world = World(tmp_path_factory.mktemp("reference"), small())
     try:
         return answers_of(world.answer().all_rows)

@@ -1,6 +1,6 @@
-"""Answers and result files that were cut, doubled, spliced and flipped: nothing but an outcome may come of them.
+"""Mutated answers and result files: every one must become an answer or a record error, never an exception.
 
-`make fuzz` runs minutes of these; the everyday run takes a few hundred. What once broke is kept under `seeds/`.
+`make fuzz` runs them for minutes; the normal run takes a few hundred. `seeds/` keeps inputs that once failed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bedrock_batch.job_answers import JobAnswers
-from bedrock_batch.json_text import extract_json_candidate, normalize_unicode_quotes, repair_json, salvage_json
-from bedrock_batch.outcome_columns import OutcomeColumns
-from bedrock_batch.prices import PriceBook
-from bedrock_batch.records import ModelAnswer, ParseStatus
-from bedrock_batch.responses import ResponseParser
-from bedrock_batch.results import SentRecords, read_results
-from bedrock_batch.schema import ResponseSchema
-from bedrock_batch.spending import Spending
-from bedrock_batch.staging import prompt_check
+from bedrock_batch.answers.collector import AnswerCollector
+from bedrock_batch.answers.columns import AnswerColumns
+from bedrock_batch.answers.json_repair import (
+    extract_json_candidate,
+    normalize_unicode_quotes,
+    repair_json,
+    repair_object,
+)
+from bedrock_batch.answers.parser import AnswerParser
+from bedrock_batch.answers.schema.response_schema import ResponseSchema
+from bedrock_batch.batch.results.reader import SentRecords, read_results
+from bedrock_batch.costs.prices import PriceBook
+from bedrock_batch.costs.tracker import CostTracker
+from bedrock_batch.records import ModelOutput, ParseStatus, prompt_check
 
 SEEDS = Path(__file__).parent / "seeds"
 ANSWERS: list[str] = json.loads((SEEDS / "answers.json").read_text(encoding="utf-8"))
@@ -63,15 +67,15 @@ SCHEMA: dict[str, Any] = {
     },
     "required": ["label", "score"],
 }
-PARSERS = {"schema": ResponseParser(ResponseSchema(SCHEMA)), "plain": ResponseParser(None)}
-COLUMNS = {"schema": OutcomeColumns(ResponseSchema(SCHEMA), "llm_"), "plain": OutcomeColumns(None, "llm_")}
+PARSERS = {"schema": AnswerParser(ResponseSchema(SCHEMA)), "plain": AnswerParser(None)}
+COLUMNS = {"schema": AnswerColumns(ResponseSchema(SCHEMA), "llm_"), "plain": AnswerColumns(None, "llm_")}
 
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
 def mutated(draw: st.DrawFn, seeds: list[str]) -> str:
-    """A seed after up to six blows: a piece cut out, doubled, moved, spliced from another seed, a token put in."""
+    """Draw a seed with up to six mutations: a piece cut, doubled, moved or spliced in, or a token inserted."""
     text = draw(st.sampled_from(seeds))
     for _ in range(draw(st.integers(0, 6))):
         start = draw(st.integers(0, len(text)))
@@ -102,10 +106,10 @@ def test_the_text_steps_take_any_text(text: str) -> None:
     assert isinstance(repair_json(candidate), str)
     assert len(normalize_unicode_quotes(text)) == len(text)
     try:
-        salvaged = salvage_json(text)
+        repaired = repair_object(text)
     except ValueError:
         return
-    assert isinstance(json.loads(salvaged), dict)
+    assert isinstance(json.loads(repaired), dict)
 
 
 def body_of(text: str, shape: str, stop: str) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def test_any_answer_becomes_a_row_and_success_means_valid(
     text: str, shape: str, stop: str, prefilled: bool, schema: str
 ) -> None:
     """A row would be missing, a cell could not be written, or an invalid answer would count as validated."""
-    answer = ModelAnswer(0, body_of(text, shape, stop), "m", "batch", prefilled=prefilled)
+    answer = ModelOutput(0, body_of(text, shape, stop), "m", "batch", prefilled=prefilled)
     outcome = PARSERS[schema].parse(answer)
     assert outcome.parse_status in get_args(ParseStatus)
     assert COLUMNS[schema].to_batch([outcome]).num_rows == 1
@@ -159,7 +163,7 @@ def json_like(draw: st.DrawFn) -> Any:
 )
 def test_any_body_becomes_an_outcome(body: dict[str, Any]) -> None:
     """A field of another type than documented would end the run with a traceback."""
-    outcome = PARSERS["schema"].parse(ModelAnswer(0, body, "m", "realtime"))
+    outcome = PARSERS["schema"].parse(ModelOutput(0, body, "m", "realtime"))
     assert outcome.parse_status in get_args(ParseStatus)
     assert isinstance(COLUMNS["schema"].to_batch([outcome]), pa.RecordBatch)
 
@@ -177,8 +181,8 @@ def test_any_result_file_gives_each_record_one_output(result_path: Path, lines: 
     result_path.write_bytes(data)
     sent = SentRecords({number: prompt_check(f"prompt {number}") for number in range(1, 6)}, "m", prefilled=False)
     with TemporaryDirectory(dir=result_path.parent) as folder:
-        answers = JobAnswers(
-            PARSERS["plain"], COLUMNS["plain"], Spending(PriceBook({})), Path(folder) / "answers", lambda _: False
+        answers = AnswerCollector(
+            PARSERS["plain"], COLUMNS["plain"], CostTracker(PriceBook({})), Path(folder) / "answers", lambda _: False
         )
         results = read_results([result_path], sent, answers, unanswered="missing")
         errors = {number: PARSERS["plain"].parse(error) for number, error in results.errors.items()}

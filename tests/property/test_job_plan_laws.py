@@ -1,4 +1,4 @@
-"""Laws of job planning: every record once, every limit exact in the bytes that are written, and staging as planned."""
+"""Laws of job planning: each record is in one job, each limit holds in the written bytes, and files match the plan."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bedrock_batch.config import settings_from_mapping
-from bedrock_batch.jsonl import JobLimits, JobPlan, plan_jobs
-from bedrock_batch.model_input import build_model_input
-from bedrock_batch.records import ModelInvocationRecord
-from bedrock_batch.staging import EarlierCut, StagedJob, read_records, stage_jobs
+from bedrock_batch.batch.jobs.files import EarlierSplit, JobFile, read_records, write_job_files
+from bedrock_batch.batch.jobs.plan import JobLimits, JobPlan, plan_jobs
+from bedrock_batch.environment.settings import settings_from_mapping
+from bedrock_batch.models.model_input import build_model_input
+from bedrock_batch.records import Record
 
 MODEL_INPUT = build_model_input(
     settings_from_mapping({"primary_model_id": "us.anthropic.claude-sonnet-4-20250514-v1:0"}),
@@ -29,7 +29,7 @@ def limits(draw: st.DrawFn, most_bytes: int = 400, least_bytes: int = 1) -> JobL
 
 
 sizes = st.lists(st.integers(1, 60), max_size=120)
-# Prompts whose lines differ in bytes from their characters: escapes, surrogates of pairs and alone, line separators.
+# Prompts whose lines have more bytes than characters: escapes, paired and lone surrogates, line separators.
 prompts = st.lists(st.text(st.characters(exclude_categories=()), max_size=40), max_size=60)
 
 
@@ -39,15 +39,15 @@ def bytes_of(positions: Sequence[int], all_sizes: Sequence[int]) -> int:
 
 @given(sizes, limits())
 def test_every_record_is_in_one_job_or_in_none_and_known(all_sizes: list[int], bound: JobLimits) -> None:
-    """A record would be answered twice and paid twice, or never be asked."""
+    """A record would be paid for twice, or never be asked."""
     plan = plan_jobs(all_sizes, bound)
-    seen = sorted([*(position for job in plan.jobs for position in job), *plan.unbatchable])
+    seen = sorted([*(position for job in plan.jobs for position in job), *plan.set_aside])
     assert seen == list(range(len(all_sizes)))
 
 
 @given(sizes, limits())
 def test_no_job_breaks_a_limit(all_sizes: list[int], bound: JobLimits) -> None:
-    """AWS fails a job that is one record short, one record long or one byte too large, after its upload."""
+    """AWS would fail a job that has one record too few, one too many or one byte too many, after its upload."""
     for job in plan_jobs(all_sizes, bound).jobs:
         assert bound.min_records <= len(job) <= bound.max_records
         assert bytes_of(job, all_sizes) <= bound.max_bytes
@@ -55,18 +55,18 @@ def test_no_job_breaks_a_limit(all_sizes: list[int], bound: JobLimits) -> None:
 
 @given(sizes, limits())
 def test_jobs_hold_their_records_in_order(all_sizes: list[int], bound: JobLimits) -> None:
-    """Blocks of rows that overlap could not be written to the output as they come."""
+    """Rows of overlapping jobs could not be written to the output block by block."""
     flat = [position for job in plan_jobs(all_sizes, bound).jobs for position in job]
     assert flat == sorted(flat)
 
 
 @given(sizes, limits())
 def test_a_record_is_left_out_only_for_a_reason(all_sizes: list[int], bound: JobLimits) -> None:
-    """Records that batch could answer would be asked in real time, at twice the price."""
+    """Records that a job could hold would be asked in real time, at twice the price."""
     plan = plan_jobs(all_sizes, bound)
     fitting = [position for position, size in enumerate(all_sizes) if size <= bound.max_bytes]
-    left = [position for position in plan.unbatchable if all_sizes[position] <= bound.max_bytes]
-    # Where limits of records alone decide, what is left is a rest for which even two jobs have too few records.
+    left = [position for position in plan.set_aside if all_sizes[position] <= bound.max_bytes]
+    # If only the record limits decide, the records set aside are a remainder below the minimum of a job.
     if bytes_of(fitting, all_sizes) <= bound.max_bytes and left:
         count = len(fitting)
         assert count < bound.min_records or count % bound.max_records < bound.min_records
@@ -75,31 +75,31 @@ def test_a_record_is_left_out_only_for_a_reason(all_sizes: list[int], bound: Job
 
 @given(st.integers(0, 400), limits())
 def test_records_of_one_size_give_the_fewest_jobs_and_a_balanced_tail(count: int, bound: JobLimits) -> None:
-    """A job of a few records behind full ones costs a place in the quota, or falls below the minimum."""
+    """A small last job would take a slot of the quota, or be below the minimum."""
     bound = JobLimits(bound.min_records, bound.max_records, 10**9)
     plan = plan_jobs([10] * count, bound)
     lengths = [len(job) for job in plan.jobs]
-    answered = count - len(plan.unbatchable)
+    answered = count - len(plan.set_aside)
     assert len(lengths) == -(-answered // bound.max_records)
     assert all(length == bound.max_records for length in lengths[:-2])
     if bound.max_records >= 2 * bound.min_records - 1 and count >= bound.min_records:
-        assert not plan.unbatchable
+        assert not plan.set_aside
 
 
-def stage(prompts: Sequence[str], bound: JobLimits, folder: Path, cuts: Sequence[EarlierCut] = ()) -> list[StagedJob]:
-    records = (ModelInvocationRecord(number, prompt) for number, prompt in enumerate(prompts))
-    return list(stage_jobs(records, MODEL_INPUT, bound, folder, cuts))
+def stage(prompts: Sequence[str], bound: JobLimits, folder: Path, cuts: Sequence[EarlierSplit] = ()) -> list[JobFile]:
+    records = (Record(number, prompt) for number, prompt in enumerate(prompts))
+    return list(write_job_files(records, MODEL_INPUT, bound, folder, cuts))
 
 
-def as_plan(jobs: Sequence[StagedJob]) -> JobPlan:
-    left = sorted(number for job in jobs for number in job.left_out)
+def as_plan(jobs: Sequence[JobFile]) -> JobPlan:
+    left = sorted(number for job in jobs for number in job.set_aside)
     return JobPlan(tuple(tuple(job.numbers) for job in jobs if job.numbers), tuple(left))
 
 
 @settings(max_examples=60)
 @given(prompts, limits(most_bytes=EMPTY_LINE * 12, least_bytes=EMPTY_LINE))
 def test_staging_writes_the_plan_byte_for_byte(texts: list[str], bound: JobLimits) -> None:
-    """The jobs that are sent would not be the jobs whose limits are proved."""
+    """The sent jobs would differ from the planned jobs whose limits are tested."""
     lines = [MODEL_INPUT.jsonl_line(f"R{number:010d}", text) for number, text in enumerate(texts)]
     with tempfile.TemporaryDirectory() as name:
         jobs = stage(texts, bound, Path(name))
@@ -113,7 +113,7 @@ def test_staging_writes_the_plan_byte_for_byte(texts: list[str], bound: JobLimit
 @settings(max_examples=60)
 @given(prompts, limits(most_bytes=EMPTY_LINE * 12, least_bytes=EMPTY_LINE))
 def test_staged_jobs_cover_the_rows_without_gap_and_give_each_record_back(texts: list[str], bound: JobLimits) -> None:
-    """A row between two jobs would have no outcome; a record that cannot be read back cannot be asked again."""
+    """A row between two jobs would have no answer, or a record could not be read back to ask it again."""
     with tempfile.TemporaryDirectory() as name:
         jobs = stage(texts, bound, Path(name))
         reached = 0
@@ -121,7 +121,7 @@ def test_staged_jobs_cover_the_rows_without_gap_and_give_each_record_back(texts:
             assert job.start == reached < job.stop
             reached = job.stop
             numbers = range(job.start, job.stop)
-            assert sorted([*job.numbers, *job.left_out]) == list(numbers)
+            assert sorted([*job.numbers, *job.set_aside]) == list(numbers)
             assert {record.number: record.prompt for record in read_records(job, numbers)} == {
                 number: texts[number] for number in numbers
             }
@@ -133,14 +133,14 @@ def test_staged_jobs_cover_the_rows_without_gap_and_give_each_record_back(texts:
 def test_a_second_start_cuts_the_same_jobs_under_other_limits(
     texts: list[str], before: JobLimits, now: JobLimits
 ) -> None:
-    """A user who changes a limit between two starts would pay for the records of begun jobs again."""
+    """A user who changes a limit between two starts would pay again for the records of begun jobs."""
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         begun = stage(texts, before, Path(first))
-        cuts = [EarlierCut(job.stop, job.max_bytes) for job in begun]
+        cuts = [EarlierSplit(job.stop, job.max_bytes) for job in begun]
         again = stage(texts, now, Path(second), cuts)
         assert [(job.stop, job.content_digest) for job in again] == [(job.stop, job.content_digest) for job in begun]
-        assert [sorted([*job.numbers, *job.left_out]) for job in again] == [
-            sorted([*job.numbers, *job.left_out]) for job in begun
+        assert [sorted([*job.numbers, *job.set_aside]) for job in again] == [
+            sorted([*job.numbers, *job.set_aside]) for job in begun
         ]
     with tempfile.TemporaryDirectory() as third:
         half = len(begun) // 2

@@ -1,4 +1,4 @@
-"""Laws of reading result files: the fast way through plain lines gives what the way of every other line gives."""
+"""Laws of reading result files: the fast path for plain lines gives the results of the general path."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bedrock_batch.job_answers import JobAnswers
-from bedrock_batch.outcome_columns import OutcomeColumns
-from bedrock_batch.plain_lines import PlainLines
-from bedrock_batch.prices import PriceBook
-from bedrock_batch.records import record_id
-from bedrock_batch.responses import ResponseParser
-from bedrock_batch.results import ResultReader, SentRecords
-from bedrock_batch.schema import ResponseSchema
-from bedrock_batch.spending import Spending
-from bedrock_batch.staging import prompt_check
+from bedrock_batch.answers.collector import AnswerCollector
+from bedrock_batch.answers.columns import AnswerColumns
+from bedrock_batch.answers.parser import AnswerParser
+from bedrock_batch.answers.schema.response_schema import ResponseSchema
+from bedrock_batch.batch.results.fast_reader import FastResultReader
+from bedrock_batch.batch.results.reader import ResultReader, SentRecords
+from bedrock_batch.costs.prices import PriceBook
+from bedrock_batch.costs.tracker import CostTracker
+from bedrock_batch.records import prompt_check, record_id
 
 MODEL = "us.anthropic.claude-sonnet-4-20250514-v1:0"
 CHOICE = {"anyOf": [{"type": "integer"}, {"type": "object", "properties": {"x": {"type": "integer"}}}]}
@@ -32,8 +31,8 @@ SCHEMAS = {
     "a choice of objects": ResponseSchema({"properties": {"a": CHOICE}}),
     "none": None,
 }
-PARSERS = {name: ResponseParser(schema) for name, schema in SCHEMAS.items()}
-COLUMNS = {name: OutcomeColumns(schema, "") for name, schema in SCHEMAS.items()}
+PARSERS = {name: AnswerParser(schema) for name, schema in SCHEMAS.items()}
+COLUMNS = {name: AnswerColumns(schema, "") for name, schema in SCHEMAS.items()}
 ROWS = range(5)
 CHECKS = {number: prompt_check(f"prompt {number} ä") for number in ROWS}
 
@@ -53,7 +52,7 @@ USAGES = st.none() | st.dictionaries(st.sampled_from(USAGE + CONVERSE_USAGE), CO
 
 @dataclass(frozen=True)
 class Form:
-    """How a service writes an answer: a plain block and usage, odd contents, and the body that holds them."""
+    """How a service writes an answer: a plain block and usage, unusual contents, and the body around them."""
 
     block: dict[str, Any]
     contents: st.SearchStrategy[Any]
@@ -103,7 +102,7 @@ CONVERSE = Form(
         "usage": usage,
     },
 )
-# What ends a line, or stands behind it.
+# Line ends, and what follows the JSON of a line.
 ENDS = st.sampled_from([b"\n"] * 8 + [b"\r\n", b"\n\n", b" \n", b"", b"\n\xff\n", b"\n{\n", b"\n}\n"])
 
 
@@ -119,7 +118,7 @@ ODD_OUTPUTS = st.sampled_from([None, {}, [], "text", {"output": {"message": None
 
 @st.composite
 def lines(draw: st.DrawFn) -> bytes:
-    """A line that is plain but for two things at most."""
+    """Return a line that differs from a plain one in at most two ways."""
     odd = draw(st.sets(st.sampled_from(["id", "echo", "content", "reason", "usage", "output", "error"]), max_size=2))
     number, form = draw(NUMBERS), draw(st.sampled_from([MESSAGES, CONVERSE]))
     content = [{"text": draw(st.sampled_from([TEXT, WHOLE_TEXT])), **form.block}]
@@ -148,13 +147,13 @@ FILES = st.lists(st.tuples(lines(), ENDS).map(b"".join), max_size=6).map(b"".joi
 def read(
     data: bytes, schema: str, prefilled: bool, together: int
 ) -> tuple[dict[str, Any], dict[int, Any], list[dict[str, Any]], list[Any]]:
-    """Return the counts, the errors, the rows and the used tokens of a result file, read some lines together.
+    """Return the counts, errors, rows and used tokens of a result file, read in blocks of some lines.
 
-    With 0 each line goes by itself, in the way of those that are not plain.
+    With 0, each line takes the general path.
     """
-    spending, parser, columns = Spending(PriceBook({})), PARSERS[schema], COLUMNS[schema]
+    spending, parser, columns = CostTracker(PriceBook({})), PARSERS[schema], COLUMNS[schema]
     with TemporaryDirectory() as folder:
-        answers = JobAnswers(parser, columns, spending, Path(folder) / "answers", lambda _: False)
+        answers = AnswerCollector(parser, columns, spending, Path(folder) / "answers", lambda _: False)
         reader = ResultReader(SentRecords(CHECKS, MODEL, prefilled), answers)
         lines = data.splitlines(keepends=True)
         for line in () if together else lines:
@@ -168,10 +167,10 @@ def read(
     return asdict(results.counts), results.errors, rows, used
 
 
-@settings(max_examples=800)  # what is odd about a line is one of many things
+@settings(max_examples=800)  # a line can be unusual in many ways
 @given(FILES, st.sampled_from([*SCHEMAS]), st.booleans(), st.integers(1, 6))
 def test_a_plain_line_gives_what_any_line_gives(data: bytes, schema: str, prefilled: bool, together: int) -> None:
-    """An answer would come to another row, change or be lost, because its line looks like most."""
+    """An answer on the fast path would change, be lost or be given to another row."""
     assert read(data, schema, prefilled, together) == read(data, schema, prefilled, 0)
 
 
@@ -180,12 +179,12 @@ def test_a_plain_line_gives_what_any_line_gives(data: bytes, schema: str, prefil
 @pytest.mark.parametrize(("text", "prefilled"), [(TEXT, True), (WHOLE_TEXT, False)])
 @pytest.mark.parametrize("schema", ["fields", "anything", "none"])
 def test_plain_lines_are_taken(schema: str, text: str, prefilled: bool, form: Form, as_blocks: bool) -> None:
-    """Every line would go the slow way, and the law above hold all the same."""
+    """All lines would take the slow path, which the law above does not notice."""
     output = form.wrap([{"text": text, **form.block}], "end_turn", form.usage)
     inputs = [echo_of(f"prompt {number} ä", as_blocks) for number in ROWS]
     entries = [{"recordId": record_id(n), "modelInput": inputs[n], "modelOutput": output} for n in ROWS]
     lines = [json.dumps(entry).encode() for entry in entries]
-    spending = Spending(PriceBook({}))
+    spending = CostTracker(PriceBook({}))
     with TemporaryDirectory() as folder:
-        answers = JobAnswers(PARSERS[schema], COLUMNS[schema], spending, Path(folder) / "answers", lambda _: False)
-        assert [*PlainLines(dict(CHECKS), answers, MODEL, prefilled).take(lines)] == []
+        answers = AnswerCollector(PARSERS[schema], COLUMNS[schema], spending, Path(folder) / "answers", lambda _: False)
+        assert [*FastResultReader(dict(CHECKS), answers, MODEL, prefilled).take(lines)] == []

@@ -1,4 +1,4 @@
-"""Parts of data files: what several hosts read of one file."""
+"""Laws of table parts: what several instances read of one file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bedrock_batch.tables.reader import open_table
-from bedrock_batch.tables.table_file import TablePart
+from bedrock_batch.dataset.tables.reader import open_table
+from bedrock_batch.dataset.tables.table_file import TablePart
 
 ROWS = 23
 
@@ -30,7 +30,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @given(cuts=st.lists(st.integers(0, ROWS), max_size=5), max_rows=st.integers(1, 30))
 def test_the_parts_of_a_file_are_its_rows_in_order(path: Path, cuts: list[int], max_rows: int) -> None:
-    """A row at the edge of two hosts' shares would be lost, or paid for by both."""
+    """A row at the boundary of two instances' shares would be lost, or paid for by both."""
     whole = open_table(path)
     edges = [0, *sorted(cuts), ROWS]
     parts = [TablePart(whole, start, stop) for start, stop in itertools.pairwise(edges)]

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bedrock_batch.dataset.frames import frame_to_table, table_to_frame
+from bedrock_batch.dataset.tables import delimited
+from bedrock_batch.dataset.tables.reader import open_table
+from bedrock_batch.dataset.tables.row_ends import RowEnd, find_last_row_end
+from bedrock_batch.dataset.tables.writer import TableWriter
 from bedrock_batch.errors import InputError
-from bedrock_batch.tables import delimited
-from bedrock_batch.tables.frames import frame_to_table, table_to_frame
-from bedrock_batch.tables.reader import open_table
-from bedrock_batch.tables.row_ends import RowEnd, find_last_row_end
-from bedrock_batch.tables.writer import TableWriter
 
 Cell = str | None
 
@@ -28,7 +28,7 @@ CELL = st.none() | TRICKY | st.text(st.characters(exclude_categories=["Cs"]), ma
 
 @st.composite
 def tables(draw: st.DrawFn) -> pa.Table:
-    """Return a text table with any names, which may repeat, and any cells."""
+    """Return a text table with any cells and any column names, which may repeat."""
     width = draw(st.integers(1, 4))
     names = draw(st.lists(TRICKY.filter(lambda name: "\x00" not in name), min_size=width, max_size=width))
     rows = draw(st.lists(st.lists(CELL, min_size=width, max_size=width), max_size=8))
@@ -49,7 +49,7 @@ def write_table(path: Path, file_format: str, table: pa.Table) -> None:
 @settings(deadline=None)
 @given(table=tables(), file_format=st.sampled_from(["csv", "tsv", "parquet"]), block=st.sampled_from([3, 17, 1 << 20]))
 def test_what_is_written_is_read_back(table: pa.Table, file_format: str, block: int) -> None:
-    """Any cell that can be in an input would be changed on its way to the output."""
+    """A cell of an input would change on its way to the output."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "BLOCK_BYTES", block)
         path = Path(folder) / f"data.{file_format}"
@@ -63,18 +63,18 @@ def test_what_is_written_is_read_back(table: pa.Table, file_format: str, block: 
 @settings(deadline=None)
 @given(table=tables(), file_format=st.sampled_from(["csv", "tsv"]))
 def test_other_readers_find_the_same_cells(table: pa.Table, file_format: str) -> None:
-    """Only our own reader could read the output; Python's csv module stands for all others."""
+    """Only our own reader could read the output; Python's csv module represents all others."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data"
         write_table(path, file_format, table)
-        text = path.read_bytes().decode().replace("\x00", "\x01")  # Python 3.10 refuses zero bytes
+        text = path.read_bytes().decode().replace("\x00", "\x01")  # Python 3.10 refuses NUL bytes
     rows = list(csv.reader(io.StringIO(text, newline=""), delimiter={"csv": ",", "tsv": "\t"}[file_format]))
     expected = [[(cell or "").replace("\x00", "\x01") for cell in row] for row in rows_of(table)]
     assert [row or [""] for row in rows[1:]] == expected
 
 
 def find_by_walking(data: bytes, delimiter: str) -> RowEnd:
-    """Return what `find_last_row_end` does, one byte after the other."""
+    """Return what `find_last_row_end` returns, found byte by byte."""
     end, position, state = 0, 0, "start"
     while position < len(data):
         byte = data[position : position + 1]
@@ -100,7 +100,7 @@ def find_by_walking(data: bytes, delimiter: str) -> RowEnd:
     delimiter=st.sampled_from([",", "\t"]),
 )
 def test_row_ends_are_where_a_parser_finds_them(pieces: list[str], delimiter: str) -> None:
-    """A block would be cut in the middle of a row, and the row read as two."""
+    """A block would end in the middle of a row, and the row would be read as two."""
     data = "".join(pieces).encode()
     assert find_last_row_end(data, delimiter) == find_by_walking(data, delimiter)
 
@@ -132,7 +132,7 @@ def test_any_bytes_under_any_suffix_are_read_or_refused(data: bytes, start: byte
 @settings(deadline=None)
 @given(table=tables())
 def test_a_frame_holds_what_the_table_holds(table: pa.Table) -> None:
-    """A notebook user would get other cells than a run of the step writes."""
+    """A notebook user would get other cells than a run of the step."""
     again = frame_to_table(table_to_frame(table))
     assert again.column_names == table.column_names
     assert rows_of(again) == rows_of(table)

@@ -1,10 +1,10 @@
-"""Model families: which row an id belongs to, and how a setting changes a row."""
+"""Model families: the row of a model id, and how a setting overrides it."""
 
 from __future__ import annotations
 
 import pytest
 
-from bedrock_batch.config import load_settings
+from bedrock_batch.environment.settings import load_settings
 from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.families import (
     FAMILIES,
@@ -16,6 +16,7 @@ from bedrock_batch.families import (
     hides_model,
     is_profile,
     parse_overrides,
+    same_model,
     with_overrides,
 )
 
@@ -69,6 +70,11 @@ IDS = {
     "deepseek.v3.2": "deepseek-v3",
     "openai.gpt-oss-20b-1:0": "gpt-oss",
     "openai.gpt-oss-120b-1:0": "gpt-oss",
+    "openai.gpt-5": "gpt-5",
+    "openai.gpt-5-mini": "gpt-5",
+    "us.openai.gpt-5.6-v1:0": "gpt-5",
+    "openai.gpt-6": "gpt-5",
+    "xai.grok-4-fast-v1:0": "grok",
     "qwen.qwen3-32b-v1:0": "qwen-3",
     "qwen.qwen3-235b-a22b-2507-v1:0": "qwen-3",
     "cohere.command-r-plus-v1:0": "other",
@@ -79,19 +85,19 @@ IDS = {
 
 @pytest.mark.parametrize(("model_id", "family"), IDS.items(), ids=IDS)
 def test_an_id_belongs_to_one_family(model_id: str, family: str) -> None:
-    """A model would be sent what another one accepts: every row of the run is refused."""
+    """A request would contain what only another model accepts, and every record would be refused."""
     assert capabilities_of(model_id).family == family
 
 
 def test_every_row_is_reached_by_some_id() -> None:
-    """A row that an earlier one hides would never have an effect."""
+    """A row that an earlier row hides would have no effect."""
     assert set(IDS.values()) == set(FAMILY_NAMES)
     assert len(set(FAMILY_NAMES)) == len(FAMILY_NAMES)
 
 
 @pytest.mark.parametrize("row", FAMILIES, ids=lambda row: row.accepts.family)
 def test_a_known_name_is_in_no_other_row_before_its_own(row: Family) -> None:
-    """The order of the rows would decide what a model is sent."""
+    """The order of the rows would decide how a model is asked."""
     names = [name for name in row.names if not name.endswith("*")]
     assert [capabilities_of(name) for name in names] == [row.accepts] * len(names)
 
@@ -107,13 +113,15 @@ def test_a_known_name_is_in_no_other_row_before_its_own(row: Family) -> None:
     ],
     ids=["bare", "profile id", "model ARN", "profile ARN", "application profile"],
 )
-def test_what_an_id_tells(model_id: str, bare: str, hidden: bool, profile: bool) -> None:
-    """The advice about inference profiles, or the look-up of one, would come for the wrong ids."""
+def test_an_id_says_if_it_is_a_profile_or_hides_its_model(
+    model_id: str, bare: str, hidden: bool, profile: bool
+) -> None:
+    """The step would give advice about inference profiles, or look one up, for the wrong ids."""
     assert (base_model_id(model_id), hides_model(model_id), is_profile(model_id)) == (bare, hidden, profile)
 
 
 def test_a_setting_names_another_row_and_changes_members() -> None:
-    """A user of a model that is newer than the table could not run it."""
+    """A user could not use a model that is newer than the table."""
     given = parse_overrides({"family": "claude-4-5", "json_schema": False, "max_output_tokens": 1000, "burndown": 2})
     able = with_overrides(UNKNOWN, given)
     expected = capabilities_of("anthropic.claude-haiku-4-5-20251001-v1:0")
@@ -138,6 +146,21 @@ def test_a_setting_names_another_row_and_changes_members() -> None:
     ],
 )
 def test_a_setting_that_says_nothing_sensible_is_refused(value: str) -> None:
-    """A slip in the override would be ignored, and the run refused record by record."""
+    """A typo in the override would be ignored, and every record would be refused."""
     with pytest.raises(ConfigurationError, match="BEDROCK_MODEL_CAPABILITIES"):
         load_settings({"BEDROCK_PRIMARY_MODEL_ID": "a.b", "BEDROCK_MODEL_CAPABILITIES": value})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("us.anthropic.claude-sonnet-4-6", "anthropic.claude-sonnet-4-6", True),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/eu.amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0", True),
+        ("anthropic.claude-haiku-4-5", "anthropic.claude-haiku-4-5-20251001-v1:0", True),
+        ("anthropic.claude-3-5-sonnet-20240620-v1:0", "anthropic.claude-3-5-sonnet-20241022-v2:0", False),
+        ("anthropic.claude-sonnet-5", "anthropic.claude-sonnet-5-5", False),
+    ],
+)
+def test_ids_of_one_model_are_recognised(one: str, other: str, same: bool) -> None:
+    """A user would be warned of a profile that is right, or not of one that leads to another model."""
+    assert same_model(one, other) is same_model(other, one) is same

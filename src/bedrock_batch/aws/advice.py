@@ -1,12 +1,13 @@
-"""What a person can do about a failure of AWS: the setting to change or the policy statement to add, in words."""
+"""What to do about a failed call to AWS, in words: the setting to change or the policy statement to add."""
 
 from __future__ import annotations
 
 import json
 import re
 
-from bedrock_batch.aws.failures import AwsError, ErrorKind
-from bedrock_batch.errors import HopelessError
+from bedrock_batch.aws.error_codes import MISCONFIGURED, ErrorKind
+from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.errors import HopelessError, UnreachableError
 
 _ACTION_BY_OPERATION = {
     "InvokeModel": "bedrock:InvokeModel",
@@ -29,7 +30,13 @@ _ACTION_BY_OPERATION = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
 }
 
-TEXT_BY_KIND = {
+_CHECK_WHO_ANSWERS = (
+    "something other than AWS may have answered: check the proxy settings (HTTPS_PROXY, NO_PROXY) and the "
+    "AWS_ENDPOINT_URL_* variables"
+)
+
+# An ErrorKind is a string: the report looks the text up by the kind that it counted.
+TEXT_BY_KIND: dict[str, str] = {
     ErrorKind.ON_DEMAND_UNSUPPORTED: (
         "this model is reached through an inference profile only: set BEDROCK_INFERENCE_PROFILE_ARN to the profile's "
         "id or ARN, or add the model to the JSON list BEDROCK_INFERENCE_PROFILE_REQUIRED_MODELS"
@@ -69,16 +76,26 @@ TEXT_BY_KIND = {
         "the credentials of the role could not be fetched: check that the container reaches the credentials endpoint "
         "that AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or AWS_CONTAINER_CREDENTIALS_FULL_URI names"
     ),
+    ErrorKind.CERTIFICATE: (
+        "the certificate of the endpoint is not trusted: set AWS_CA_BUNDLE to the certificates of your proxy, or "
+        "correct the endpoint's host name"
+    ),
+    ErrorKind.ENDPOINT_UNKNOWN: (
+        "no host has the name of the endpoint: correct the region or the endpoint, or let the VPC resolve it (private "
+        "DNS of the interface endpoint)"
+    ),
     ErrorKind.CONFIGURATION: "check AWS_DEFAULT_REGION, AWS_PROFILE and the AWS_ENDPOINT_URL_* variables",
     ErrorKind.BUCKET_NOT_FOUND: (
-        "check BEDROCK_BATCH_INPUT_S3_PATH and BEDROCK_BATCH_OUTPUT_S3_PATH: the bucket must exist, in the job's region"
+        "check BEDROCK_BATCH_INPUT_S3_PATH, BEDROCK_BATCH_OUTPUT_S3_PATH and BEDROCK_ANSWERS_S3_PATH: the bucket must "
+        "exist, in the job's region"
     ),
     ErrorKind.TIMEOUT: "raise BEDROCK_READ_TIMEOUT_SECONDS, or lower BEDROCK_MAX_TOKENS",
     ErrorKind.THROTTLED: (
         "lower BEDROCK_RATE_LIMIT_PER_SECOND or BEDROCK_MAX_CONCURRENT_WORKERS, or lower BEDROCK_MAX_TOKENS: the "
         "service reserves input plus max_tokens of every request against the account's tokens per minute"
     ),
-    ErrorKind.INVALID_RESPONSE: "check the proxy settings and the AWS_ENDPOINT_URL_* variables",
+    ErrorKind.INVALID_RESPONSE: _CHECK_WHO_ANSWERS,
+    ErrorKind.DAMAGED_RESPONSE: _CHECK_WHO_ANSWERS,
 }
 
 _DENIED_ACTION = re.compile(r"not authorized to perform:? \[?([a-z0-9-]+:[A-Za-z*]+)")
@@ -86,16 +103,37 @@ _DENIED_RESOURCE = re.compile(r"on resource:? \[?\"?(arn:[^\s\"\],]+)")
 
 
 def advice(error: AwsError) -> str:
-    """Return one sentence that says what to do about `error`; empty where there is nothing to add to AWS's text."""
+    """Return one sentence that says what to do about `error`; empty if there is nothing to add to AWS's text."""
     if error.kind is ErrorKind.ACCESS_DENIED:
         return _access_advice(error)
+    if error.kind in (ErrorKind.CERTIFICATE, ErrorKind.ENDPOINT_UNKNOWN):
+        return f"{TEXT_BY_KIND[error.kind]}. Also check {reach_advice(error)}"
     return TEXT_BY_KIND.get(error.kind, "")
 
 
 def hopeless_error(error: AwsError) -> HopelessError:
-    """Return the error that ends a run because of `error`: AWS's text, followed by what to do."""
+    """Return the exception that ends a run because of `error`: AWS's text, followed by what to do."""
     text = advice(error)
-    return HopelessError(f"{str(error).removesuffix('.')}. What to do: {text}" if text else str(error))
+    kind = UnreachableError if error.kind in MISCONFIGURED else HopelessError
+    return kind(f"{str(error).removesuffix('.')}. What to do: {text}" if text else str(error))
+
+
+def reach_advice(error: AwsError) -> str:
+    """Return what to check on the network path to a service that does not answer."""
+    variable, service = _endpoint_of(error)
+    return (
+        f"{variable}, AWS_DEFAULT_REGION, HTTPS_PROXY and NO_PROXY, the security groups and, in a VPC without "
+        f"internet, its endpoint for {service}"
+    )
+
+
+def _endpoint_of(error: AwsError) -> tuple[str, str]:
+    """Return the variable that sets the endpoint for an operation, and the name of its VPC endpoint service."""
+    if error.operation in ("InvokeModel", "Converse", "CountTokens"):
+        return "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "com.amazonaws.REGION.bedrock-runtime"
+    if _ACTION_BY_OPERATION.get(error.operation, "bedrock:").startswith("bedrock:"):
+        return "AWS_ENDPOINT_URL_BEDROCK", "com.amazonaws.REGION.bedrock"
+    return "AWS_ENDPOINT_URL_S3", "com.amazonaws.REGION.s3"
 
 
 def _access_advice(error: AwsError) -> str:

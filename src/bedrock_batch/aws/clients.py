@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from bedrock_batch.aws.service_models import sdk_version, supports
 from bedrock_batch.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["ClientFactory", "make_session", "sdk_version", "supports"]
 
 USER_AGENT = "bedrock-batch-processing"
+# Seconds. A reachable host accepts a connection at once; the SDK would wait a minute for an unreachable one.
+CONNECT_TIMEOUT = 15
 
 
 def make_session(
     region_name: str | None = None, profile_name: str | None = None, credentials: Mapping[str, str] | None = None
 ) -> boto3.Session:
-    """Return a session over botocore's ordinary chain; what is not given comes from the environment.
+    """Return a session; botocore's chain fills in what is not given.
 
-    `credentials` is an access key (`aws_access_key_id`, `aws_secret_access_key`, perhaps `aws_session_token`), which
-    the chain would take from the environment's variables of the same names.
+    `credentials` is an access key: `aws_access_key_id`, `aws_secret_access_key` and optionally `aws_session_token`.
+    Raise ConfigurationError if the profile does not exist.
     """
     session: Any = boto3.Session
     try:
@@ -42,12 +44,12 @@ def make_session(
 
 
 class ClientFactory:
-    """The `bedrock`, `bedrock_runtime` and `s3` clients of a run, built on first use.
+    """The boto3 clients of a run, each built on first use.
 
-    `region_name` and `endpoint_urls` (service name to URL) win over botocore's chain, which decides where they are
-    empty. `read_timeout` is in seconds and is that of the runtime: a long generation sends nothing for minutes
-    (AWS advises 3,600: https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html).
-    `max_pool_connections` must reach the number of threads, else connections are thrown away after each request.
+    `region_name` and `endpoint_urls` (service name to URL) win over botocore's chain. `read_timeout`, in seconds, is
+    that of the runtime: a long generation sends nothing for minutes (AWS advises 3,600 s:
+    https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html).
+    `max_pool_connections` must be at least the number of threads, or connections are closed after each request.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class ClientFactory:
 
     @property
     def sts(self) -> Any:
-        """Who calls. This and the next two serve `--doctor` alone."""
+        """Identifies the caller. Only `--doctor` uses `sts`, `iam` and `service_quotas`."""
         return self._client("sts")
 
     @property
@@ -96,7 +98,7 @@ class ClientFactory:
 
     @property
     def region_name(self) -> str:
-        """The region that the clients speak to."""
+        """The region that the clients call."""
         return self.bedrock.meta.region_name
 
     def _client(self, service: str) -> Any:
@@ -129,12 +131,34 @@ class ClientFactory:
         if service == "s3":
             return common.merge(Config(retries={"mode": "standard"}))
         if not service.startswith("bedrock"):
-            # A place without a way to these services must not keep a person waiting.
+            # `--doctor` must not keep a person waiting if the network does not reach these services.
             return common.merge(
                 Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 2})
             )
-        # `retries` is the only retry layer over Bedrock; on top of the SDK's the two would multiply.
-        own = Config(retries={"mode": "standard", "total_max_attempts": 1})
+        # `retries` is the only retry layer over Bedrock: its tries and those of the SDK would multiply.
+        own = Config(connect_timeout=CONNECT_TIMEOUT, retries={"mode": "standard", "total_max_attempts": 1})
         if service == "bedrock-runtime":
             own = own.merge(Config(read_timeout=self._read_timeout))
         return common.merge(own)
+
+
+def supports(client: Any, operation: str, member: str) -> bool:
+    """Return whether the client's service model has `member` in the request of `operation`.
+
+    `member` may be a dotted path into nested structures: `inputDataConfig.s3InputDataConfig.s3BucketOwner`.
+    """
+    model = client.meta.service_model
+    if operation not in model.operation_names:
+        return False
+    shape = model.operation_model(operation).input_shape
+    for name in member.split("."):
+        members = getattr(shape, "members", {})
+        if name not in members:
+            return False
+        shape = members[name]
+    return True
+
+
+def sdk_version() -> str:
+    """Return the version of the installed botocore."""
+    return str(botocore.__version__)

@@ -1,4 +1,4 @@
-"""The kinds of failure that AWS can answer with, and the error codes, texts and classes that each is known by.
+"""The kinds of failed calls to AWS, and the error codes, texts and exception classes that identify each.
 
 Codes and texts: the service models of `bedrock`, `bedrock-runtime` and `s3` in botocore, and
 https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html.
@@ -14,18 +14,18 @@ from botocore.parsers import ResponseParserError
 
 
 class ErrorKind(str, Enum):
-    """A stable word for counting failures, with what it means for the request and for the run."""
+    """The kind of a failed call: a stable word to count failures by, and whether a retry can help."""
 
     THROTTLED = "throttled"
-    """Refused for load before any work was done; costs nothing."""
+    """Refused because of load before any work was done; costs nothing."""
     NOT_READY = "not_ready"
-    """The model is still being loaded; nothing was done either."""
+    """The model is still loading; no work was done and it costs nothing."""
     TRANSIENT = "transient"
-    """A server fault or a connection that broke."""
+    """A server fault or a broken connection."""
     MODEL_ERROR = "model_error"
     """The model itself failed on this request (HTTP 424)."""
     TIMEOUT = "timeout"
-    """No answer in time; the generation may have run, and been charged, all the same."""
+    """No answer in time; the generation may nevertheless have run and been charged."""
     DAILY_QUOTA = "daily_quota"
     QUOTA_EXCEEDED = "quota_exceeded"
     VALIDATION = "validation"
@@ -37,7 +37,7 @@ class ErrorKind(str, Enum):
     MODEL_UNSUPPORTED = "model_unsupported"
     """The model has no batch inference in this region."""
     ON_DEMAND_UNSUPPORTED = "on_demand_unsupported"
-    """The model is reached through an inference profile only."""
+    """The model can be called only through an inference profile."""
     BUCKET_NOT_FOUND = "bucket_not_found"
     ACCESS_DENIED = "access_denied"
     MARKETPLACE = "marketplace"
@@ -45,25 +45,31 @@ class ErrorKind(str, Enum):
     """AWS has not opened the model or the feature for this account."""
     CREDENTIALS = "credentials"
     CREDENTIALS_UNAVAILABLE = "credentials_unavailable"
-    """The place that hands out credentials did not answer; hopeless only when it stays so."""
+    """The credentials endpoint did not answer; hopeless only if that lasts."""
     CONFIGURATION = "configuration"
+    CERTIFICATE = "certificate"
+    """The endpoint has no trusted certificate, or does not speak TLS."""
+    ENDPOINT_UNKNOWN = "endpoint_unknown"
+    """The host name of the endpoint cannot be resolved; hopeless only if that lasts."""
     INVALID_RESPONSE = "invalid_response"
-    """The answer could not be read: something between us and AWS answered in its place."""
+    """The response of a model could not be read; it may be charged nevertheless."""
+    DAMAGED_RESPONSE = "damaged_response"
+    """The response to any other call could not be read; the service may have carried the call out."""
     UNKNOWN = "unknown"
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request can succeed when it is sent again."""
+        """Whether the same request may succeed if it is sent again."""
         return self in _RETRYABLE
 
     @property
     def unprocessed(self) -> bool:
-        """Whether the service says that it did no work for the request, so that trying again costs nothing."""
+        """Whether the service did no work for the request, so that a retry costs nothing."""
         return self in (ErrorKind.THROTTLED, ErrorKind.NOT_READY)
 
     @property
     def hopeless(self) -> bool:
-        """Whether no other record could be answered either while this error lasts."""
+        """Whether no record at all can be answered while this error lasts."""
         return self in _HOPELESS
 
 
@@ -74,7 +80,9 @@ _RETRYABLE = frozenset(
         ErrorKind.TRANSIENT,
         ErrorKind.MODEL_ERROR,
         ErrorKind.TIMEOUT,
+        ErrorKind.DAMAGED_RESPONSE,
         ErrorKind.CREDENTIALS_UNAVAILABLE,
+        ErrorKind.ENDPOINT_UNKNOWN,
     }
 )
 _HOPELESS = frozenset(
@@ -90,9 +98,39 @@ _HOPELESS = frozenset(
         ErrorKind.CREDENTIALS,
         ErrorKind.CREDENTIALS_UNAVAILABLE,
         ErrorKind.CONFIGURATION,
+        ErrorKind.CERTIFICATE,
+        ErrorKind.ENDPOINT_UNKNOWN,
     }
 )
 
+MISCONFIGURED = frozenset({ErrorKind.CONFIGURATION, ErrorKind.CERTIFICATE, ErrorKind.ENDPOINT_UNKNOWN})
+"""Kinds for which the settings, and not the service, are to blame."""
+
+OUT_OF_REACH = frozenset(
+    {
+        ErrorKind.TRANSIENT,
+        ErrorKind.TIMEOUT,
+        ErrorKind.DAMAGED_RESPONSE,
+        ErrorKind.CREDENTIALS_UNAVAILABLE,
+        ErrorKind.ENDPOINT_UNKNOWN,
+    }
+)
+"""Kinds of a call that may not have reached the service; every other kind is an answer of the service."""
+
+UNDECIDED = frozenset({ErrorKind.TRANSIENT, ErrorKind.TIMEOUT, ErrorKind.DAMAGED_RESPONSE})
+"""Kinds of a call that the service may have carried out although it failed."""
+
+WAIT_KINDS = OUT_OF_REACH | {ErrorKind.THROTTLED, ErrorKind.NOT_READY, ErrorKind.QUOTA_EXCEEDED}
+"""Kinds after which the same creation of a job may succeed later."""
+
+REFUSED_MODEL = frozenset({ErrorKind.MODEL_NOT_FOUND, ErrorKind.MODEL_UNSUPPORTED, ErrorKind.ON_DEMAND_UNSUPPORTED})
+"""Kinds that refuse the model of a request, whatever its record: in real time the fallback model takes the others."""
+
+REFUSED_MODEL_OR_ACCESS = REFUSED_MODEL | {ErrorKind.ENTITLEMENT, ErrorKind.MARKETPLACE}
+"""Kinds that refuse the model of a job or the account's access to it: the fallback model takes the job.
+
+In real time a lack of access ends the run, since the user can mend it.
+"""
 
 KIND_BY_CODE: dict[str, ErrorKind] = {
     code: kind
@@ -129,8 +167,8 @@ KIND_BY_CODE: dict[str, ErrorKind] = {
 
 MODEL_OPERATIONS = frozenset({"InvokeModel", "Converse", "CountTokens", "CreateModelInvocationJob"})
 
-# What the code alone does not tell stands in the text. The first line that fits decides; `[^a-z]` stands for the
-# apostrophe, which AWS writes as U+0027 or U+2019.
+# Some codes cover several kinds, which the text of the error tells apart. The first match decides; `[^a-z]` stands for
+# the apostrophe, which AWS writes as U+0027 or U+2019.
 KIND_BY_TEXT: tuple[tuple[frozenset[ErrorKind], re.Pattern[str], ErrorKind], ...] = tuple(
     (frozenset(kinds), re.compile(pattern, re.IGNORECASE), kind)
     for kinds, pattern, kind in (
@@ -165,7 +203,7 @@ KIND_BY_TEXT: tuple[tuple[frozenset[ErrorKind], re.Pattern[str], ErrorKind], ...
     )
 )
 
-# The first class that fits decides: subclasses stand before their bases.
+# The first match decides: subclasses come before their bases.
 KIND_BY_CLASS: tuple[tuple[type[BaseException], ErrorKind], ...] = (
     (exceptions.ReadTimeoutError, ErrorKind.TIMEOUT),
     (exceptions.HTTPClientError, ErrorKind.TRANSIENT),

@@ -1,4 +1,4 @@
-"""Model invocation jobs of Amazon Bedrock: create, look at, find again and stop them.
+"""Model invocation jobs of Amazon Bedrock: create, describe, list, find and stop them.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_CreateModelInvocationJob.html
 """
@@ -6,11 +6,14 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_CreateModelInvocatio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from bedrock_batch.aws.advice import advice, hopeless_error
+from bedrock_batch.aws.error_codes import MISCONFIGURED, UNDECIDED, WAIT_KINDS, ErrorKind
+from bedrock_batch.aws.failures import AwsError, answering, ask
 from bedrock_batch.aws.job_requests import (
     InvocationType,
     JobRequest,
@@ -21,7 +24,7 @@ from bedrock_batch.aws.job_requests import (
     validate_job_name,
     validate_s3_uri,
 )
-from bedrock_batch.aws.retries import AwsError, ErrorKind, advice, hopeless_error, translating
+from bedrock_batch.aws.shapes import CreatedJob, DescribedJob, ListedJob, ListedJobs
 from bedrock_batch.errors import HopelessError, JobError
 
 if TYPE_CHECKING:
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TERMINAL",
-    "WAIT_KINDS",
     "BatchUnavailableError",
     "InvocationType",
     "JobRefusedError",
@@ -50,19 +52,7 @@ __all__ = [
 ]
 
 TERMINAL = frozenset({"Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired"})
-"""The statuses that are final; every other one, known or not, is a job that is still running."""
-
-WAIT_KINDS = frozenset(
-    {
-        ErrorKind.THROTTLED,
-        ErrorKind.NOT_READY,
-        ErrorKind.TRANSIENT,
-        ErrorKind.TIMEOUT,
-        ErrorKind.QUOTA_EXCEEDED,
-        ErrorKind.CREDENTIALS_UNAVAILABLE,
-    }
-)
-"""What a creation can fail with and succeed later, unchanged."""
+"""The final statuses. A job with any other status, known or not, is still running."""
 
 
 class JobRefusedError(JobError):
@@ -74,7 +64,7 @@ class JobRefusedError(JobError):
 
 
 class BatchUnavailableError(HopelessError):
-    """No job of this run can be created, whatever its records; `kind` says why. Real time may work all the same."""
+    """No job of this run can be created; `kind` says why. Real-time inference may still work."""
 
     def __init__(self, message: str, kind: ErrorKind) -> None:
         super().__init__(message)
@@ -85,7 +75,7 @@ class BatchUnavailableError(HopelessError):
 class JobState:
     """A job as the service describes it.
 
-    The counts are None from a botocore before 1.42.81, and 0 while a job is still being validated: only those of a
+    The counts are None with a botocore before 1.42.81 and 0 while the service validates the job. Only those of a
     terminal job are totals.
     """
 
@@ -109,7 +99,7 @@ class JobState:
 
     @property
     def job_id(self) -> str:
-        """The last part of the ARN, which is also the folder of the results."""
+        """The last part of the ARN, which is also the name of the results folder."""
         return self.arn.rsplit("/", 1)[-1]
 
     @property
@@ -119,17 +109,15 @@ class JobState:
 
 
 def create_job(client: BedrockClient, request: JobRequest) -> str:
-    """Create a job and return its ARN; a job that an earlier, lost creation made is found by its name instead.
+    """Create a job and return its ARN; if the creation may have succeeded without a response, find the job by its name.
 
-    Raises `AwsError` with a kind of `WAIT_KINDS` where the same creation can succeed later, `BatchUnavailableError`
-    where no job of the run can be created, `HopelessError` where AWS answers nothing at all (credentials), and
-    `JobRefusedError` for this one job.
+    Raise `AwsError` with a kind of `WAIT_KINDS` if the same creation may succeed later, `BatchUnavailableError` if no
+    job of the run can be created, `HopelessError` if AWS refuses every call (credentials), and `JobRefusedError` if AWS
+    refuses this one job.
     """
     arguments = request_arguments(client, request)
-    create: Any = client.create_model_invocation_job
     try:
-        with translating("CreateModelInvocationJob"):
-            return str(create(**arguments)["jobArn"])
+        return ask("CreateModelInvocationJob", client.create_model_invocation_job, CreatedJob, **arguments).job_arn
     except AwsError as error:
         arn = _recover(client, request, error)
         if arn is not None:
@@ -139,14 +127,14 @@ def create_job(client: BedrockClient, request: JobRequest) -> str:
         raise _refusal(error) from error
 
 
-_LOST = frozenset({ErrorKind.CONFLICT, ErrorKind.TRANSIENT, ErrorKind.TIMEOUT, ErrorKind.INVALID_RESPONSE})
+_LOST = UNDECIDED | {ErrorKind.CONFLICT}
 
 
 def _recover(client: BedrockClient, request: JobRequest, error: AwsError) -> str | None:
-    """Return the ARN of the job that this very request made, where `error` leaves open whether it did.
+    """Return the ARN of the job that this request has created in spite of `error`; None if there is none.
 
-    A listing that fails leaves it open still. Then a creation that can be repeated is; a conflict of names is not
-    taken for a refusal, since the job may be ours and its records be paid for: the listing's error is raised.
+    If the listing fails too, the question stays open. A creation that may be repeated then returns None. A conflict of
+    names raises the error of the listing: the job may be ours, and its records paid for.
     """
     if error.kind not in _LOST:
         return None
@@ -163,12 +151,12 @@ def _is_made_by(job: JobState, request: JobRequest) -> bool:
     return job.input_uri == request.input_uri and job.client_request_token in (None, request.client_request_token)
 
 
-# Every job of a run has the same role, so that a role which is refused once is refused always.
+# All jobs of a run have the same role: if AWS refuses it once, it refuses it for every job.
 _ABOUT_THE_ROLE = re.compile(r"\brole\b|assume", re.IGNORECASE)
 
 
 def _refusal(error: AwsError) -> JobError | HopelessError:
-    if error.kind is ErrorKind.CREDENTIALS:
+    if error.kind is ErrorKind.CREDENTIALS or error.kind in MISCONFIGURED:
         return hopeless_error(error)
     text = advice(error)
     message = f"{str(error).removesuffix('.')}. What to do: {text}" if text else str(error)
@@ -179,45 +167,55 @@ def _refusal(error: AwsError) -> JobError | HopelessError:
 
 
 def describe_job(client: BedrockClient, arn: str) -> dict[str, Any]:
-    """Return a job as AWS describes it; an `AwsError` if the service does not tell."""
-    with translating("GetModelInvocationJob"):
+    """Return the response of GetModelInvocationJob, validated; raise `AwsError` if the call fails."""
+    with answering("GetModelInvocationJob"):
         response: dict[str, Any] = dict(client.get_model_invocation_job(jobIdentifier=arn))
+        DescribedJob.model_validate(response)
     response.pop("ResponseMetadata", None)
     return response
 
 
 def get_job(client: BedrockClient, arn: str) -> JobState:
-    """Return the present state of a job; an `AwsError` if the service does not tell."""
-    with translating("GetModelInvocationJob"):
-        return _read_job(client.get_model_invocation_job(jobIdentifier=arn))
+    """Return the current state of a job; raise `AwsError` if the call fails."""
+    with answering("GetModelInvocationJob"):
+        job = DescribedJob.model_validate(client.get_model_invocation_job(jobIdentifier=arn))
+        if job.job_arn != arn:
+            raise ValueError(f"it describes {job.job_arn}")
+    return _read_job(job)
 
 
 def list_jobs(
     client: BedrockClient,
     *,
+    name: str | None = None,
     name_contains: str | None = None,
     status: str | None = None,
     submitted_after: datetime | None = None,
 ) -> Iterator[JobState]:
-    """Yield the account's jobs in this region, newest first, through all pages."""
-    filters = {"nameContains": name_contains, "statusEquals": status, "submitTimeAfter": submitted_after}
-    arguments: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    """Yield the jobs of the account in this region from all pages, newest first.
+
+    `name` selects the jobs with exactly this name, `name_contains` those whose name contains a text, as the service
+    searches.
+    """
+    filters = {"nameContains": name_contains or name, "statusEquals": status, "submitTimeAfter": submitted_after}
+    arguments: dict[str, Any] = {key: value for key, value in filters.items() if value is not None}
     paginate: Any = client.get_paginator("list_model_invocation_jobs").paginate
-    with translating("ListModelInvocationJobs"):
+    with answering("ListModelInvocationJobs"):
         for page in paginate(sortBy="CreationTime", sortOrder="Descending", **arguments):
-            for summary in page.get("invocationJobSummaries", []):
-                yield _read_job(summary)
+            for summary in ListedJobs.model_validate(page).invocation_job_summaries:
+                if name in (None, summary.job_name):
+                    yield _read_job(ListedJob.model_validate(summary.model_dump(by_alias=True)))
 
 
 def find_job(client: BedrockClient, name: str) -> JobState | None:
-    """Return the newest job of exactly this name, or None (the service itself searches by substring)."""
-    return next((job for job in list_jobs(client, name_contains=name) if job.name == name), None)
+    """Return the newest job of exactly this name, or None."""
+    return next(list_jobs(client, name=name), None)
 
 
 def stop_job(client: BedrockClient, arn: str) -> bool:
-    """Ask the service to stop a job; False where it had already ended. What it has answered is kept and charged."""
+    """Stop a job and return True, or False if it has already ended; finished records are kept and charged."""
     try:
-        with translating("StopModelInvocationJob"):
+        with answering("StopModelInvocationJob"):
             client.stop_model_invocation_job(jobIdentifier=arn)
     except AwsError as error:
         if error.kind in (ErrorKind.CONFLICT, ErrorKind.VALIDATION):
@@ -226,23 +224,19 @@ def stop_job(client: BedrockClient, arn: str) -> bool:
     return True
 
 
-def _read_job(response: Mapping[str, Any]) -> JobState:
+def _read_job(job: DescribedJob) -> JobState:
     return JobState(
-        arn=response["jobArn"],
-        name=response.get("jobName", ""),
-        status=response.get("status", ""),
-        message=response.get("message", ""),
-        input_uri=_uri(response, "inputDataConfig", "s3InputDataConfig"),
-        output_uri=_uri(response, "outputDataConfig", "s3OutputDataConfig"),
-        client_request_token=response.get("clientRequestToken"),
-        total_records=response.get("totalRecordCount"),
-        processed_records=response.get("processedRecordCount"),
-        success_records=response.get("successRecordCount"),
-        error_records=response.get("errorRecordCount"),
-        submit_time=response.get("submitTime"),
-        end_time=response.get("endTime"),
+        arn=job.job_arn,
+        name=job.job_name,
+        status=job.status,
+        message=job.message,
+        input_uri=job.input_data_config.s3_input_data_config.s3_uri if job.input_data_config else "",
+        output_uri=job.output_data_config.s3_output_data_config.s3_uri,
+        client_request_token=job.client_request_token,
+        total_records=job.total_record_count,
+        processed_records=job.processed_record_count,
+        success_records=job.success_record_count,
+        error_records=job.error_record_count,
+        submit_time=job.submit_time,
+        end_time=job.end_time,
     )
-
-
-def _uri(response: Mapping[str, Any], outer: str, inner: str) -> str:
-    return str(response.get(outer, {}).get(inner, {}).get("s3Uri", ""))

@@ -1,4 +1,4 @@
-"""What a model invocation job is created with: valid names, tokens and arguments.
+"""The request that creates a model invocation job: its name, token and arguments, and what AWS accepts in them.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_CreateModelInvocationJob.html
 """
@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bedrock_batch.aws.service_models import sdk_version, supports
+from bedrock_batch.aws.clients import sdk_version, supports
 from bedrock_batch.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 InvocationType = Literal["InvokeModel", "Converse"]
 
-# What the service model of `bedrock` in botocore allows, which botocore does not check itself; a test compares them.
-# AWS's own patterns of names and tokens take exponential time on a row of hyphens: these accept the same texts.
+# The patterns of botocore's service model of `bedrock`, which botocore does not check; a test compares them. AWS's own
+# patterns of names and tokens take exponential time on a run of hyphens: these accept the same texts.
 NAME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9+.-]*"
 NAME_LIMIT = 63
 TOKEN_PATTERN = r"[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*"  # noqa: S105 - the pattern of a request token, no secret
@@ -35,7 +35,7 @@ TIMEOUT_HOURS = range(24, 169)
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """Everything that a job is created with; the three newer members are probed for in the installed botocore."""
+    """The arguments of a job. `request_arguments` refuses those that the installed botocore does not know."""
 
     name: str
     role_arn: str
@@ -55,8 +55,8 @@ class JobRequest:
 def job_name(prefix: str, run_id: str, index: int) -> str:
     """Return a valid name of at most 63 characters, unique for every (run, index) under one prefix.
 
-    Where there is too little room the prefix is cut; a run id that is long or has characters that AWS does not
-    allow is replaced by its digest.
+    A prefix that is too long is cut. A run id that is too long, or has characters that AWS does not allow, is replaced
+    by its digest.
     """
     run = run_id if re.fullmatch(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?", run_id) else _digest(run_id)[:24]
     tail = f"{run}-{index:04d}"
@@ -74,17 +74,17 @@ def _digest(text: str) -> str:
 
 
 def validate_job_name(name: str) -> bool:
-    """Tell whether AWS accepts `name` for a job: letters and digits, then also `+ - .`, at most 63 characters."""
+    """Return whether AWS accepts `name` for a job: letters and digits, then also `+ - .`, at most 63 characters."""
     return len(name) <= NAME_LIMIT and re.fullmatch(NAME_PATTERN, name) is not None
 
 
 def validate_s3_uri(uri: str) -> bool:
-    """Tell whether AWS accepts `uri` for the input or output of a job: no spaces, no `=`, no empty path segments."""
+    """Return whether AWS accepts `uri` for the input or output of a job: no spaces, no `=`, no empty path segments."""
     return len(uri) <= URI_LIMIT and re.fullmatch(URI_PATTERN, uri) is not None
 
 
 def request_problems(request: JobRequest) -> list[str]:
-    """Return what AWS would refuse in `request`, one sentence each; botocore checks none of it."""
+    """Return one sentence for each argument that AWS would refuse; botocore checks none of them."""
     checks = {
         f"job name {request.name!r}: letters and digits, then also + - . and at most 63 characters": (
             validate_job_name(request.name)
@@ -133,7 +133,7 @@ def _tag_problems(tags: tuple[tuple[str, str], ...]) -> list[str]:
 
 
 def request_arguments(client: BedrockClient, request: JobRequest) -> dict[str, Any]:
-    """Return the arguments of CreateModelInvocationJob; a `ConfigurationError` names all that cannot be sent."""
+    """Return the arguments of CreateModelInvocationJob; raise `ConfigurationError` that names all invalid ones."""
     problems = request_problems(request) + _missing_members(client, request)
     if problems:
         raise ConfigurationError(problems)
@@ -159,7 +159,7 @@ def request_arguments(client: BedrockClient, request: JobRequest) -> dict[str, A
 
 
 def _missing_members(client: BedrockClient, request: JobRequest) -> list[str]:
-    """Return a sentence for each newer member that is wanted and that the installed botocore does not know."""
+    """Return a sentence for each argument that the installed botocore is too old for."""
     wanted = (
         (request.invocation_type != "InvokeModel", "modelInvocationType", "1.42.59", "Converse in batch"),
         (bool(request.subnet_ids), "vpcConfig", "1.35.20", "BEDROCK_BATCH_SUBNET_IDS"),

@@ -1,6 +1,6 @@
-"""The one retry layer over AWS: which failures are tried again, how often and after how long.
+"""The one retry layer over AWS: which failures are retried, how often, and after how long.
 
-The SDK's own retries are set to a single attempt for Bedrock (see `clients`), so that the two never multiply.
+The SDK's own retries are set to a single attempt for Bedrock (see `clients`), so that the two layers never multiply.
 """
 
 from __future__ import annotations
@@ -8,31 +8,51 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from bedrock_batch.aws.advice import advice, hopeless_error
-from bedrock_batch.aws.failures import AwsError, ErrorKind, classify, translate, translating
-
-__all__ = [
-    "AwsError",
-    "ErrorKind",
-    "Retry",
-    "advice",
-    "call",
-    "classify",
-    "hopeless_error",
-    "translate",
-    "translating",
-]
+from bedrock_batch.aws.error_codes import ErrorKind
+from bedrock_batch.aws.failures import AwsError, translating
 
 T = TypeVar("T")
 
 MORE_FOR_THROTTLES = 7
 TIMEOUT_TRIES = 2
 RETRY_AFTER_LIMIT = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a call is tried and how long to wait between two tries.
+
+    `attempts` limits the tries that failed for transient reasons. Throttled tries have their own limit,
+    `throttle_attempts` (by default `attempts` + 7): the service refused them before it did any work, so they cost
+    nothing. A read timeout is retried at most once, whatever `attempts` says: each try may be a full generation that is
+    charged although its answer never arrives.
+
+    Waits grow exponentially from `base` to `cap` seconds, with full jitter
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and are never shorter than the service
+    asked for (bounded at 300 s). No try starts at or after `deadline`, a reading of `clock`.
+    """
+
+    attempts: int = 3
+    throttle_attempts: int | None = None
+    base: float = 1.0
+    cap: float = 20.0
+    deadline: float | None = None
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    uniform: Callable[[float, float], float] = random.uniform
+
+    @property
+    def most_failures(self) -> int:
+        return max(1, self.attempts)
+
+    @property
+    def most_throttles(self) -> int:
+        return self.most_failures + MORE_FOR_THROTTLES if self.throttle_attempts is None else self.throttle_attempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,81 +64,17 @@ class Retry:
     wait: float
 
 
-@dataclass(slots=True)
-class _Budget:
-    """Counts the failures of one call by what they cost, and answers tenacity's three questions from the counts."""
-
-    attempts: int
-    throttle_attempts: int
-    base: float
-    cap: float
-    uniform: Callable[[float, float], float]
-    clock: Callable[[], float]
-    deadline: float | None
-    throttles: int = 0
-    failures: int = 0
-    timeouts: int = 0
-    wait: float = field(default=0.0)
-
-    def count(self, error: AwsError) -> None:
-        if error.kind.unprocessed:
-            self.throttles += 1
-        else:
-            self.failures += 1
-            self.timeouts += error.kind is ErrorKind.TIMEOUT
-        error.attempts = self.throttles + self.failures
-        self.wait = self._draw(error)
-
-    def _draw(self, error: AwsError) -> float:
-        """Return the next wait: full jitter over the doubled base, or what the service asked for where that is more."""
-        doublings = (self.throttles if error.kind.unprocessed else self.failures) - 1
-        jitter = self.uniform(0.0, min(self.cap, self.base * 2.0 ** min(doublings, 30)))
-        if error.retry_after is None:
-            return jitter
-        # The jitter is added: the callers that were told the same time must not come back together.
-        return min(error.retry_after, RETRY_AFTER_LIMIT) + min(jitter, 1.0)
-
-    def is_spent(self) -> bool:
-        spent = (
-            self.throttles >= self.throttle_attempts or self.failures >= self.attempts or self.timeouts >= TIMEOUT_TRIES
-        )
-        return spent or (self.deadline is not None and self.clock() + self.wait >= self.deadline)
-
-
 def call(
     function: Callable[[], T],
-    *,
-    attempts: int = 3,
-    throttle_attempts: int | None = None,
-    sleep: Callable[[float], object] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
+    policy: RetryPolicy = RetryPolicy(),
     on_retry: Callable[[Retry], None] | None = None,
-    base: float = 1.0,
-    cap: float = 20.0,
-    deadline: float | None = None,
-    uniform: Callable[[float, float], float] = random.uniform,
 ) -> T:
-    """Return what `function` returns, trying again after failures that can pass.
+    """Return what `function` returns, repeating it after failures that may pass.
 
-    `attempts` counts tries that failed for transient reasons. Throttles are counted apart, up to `throttle_attempts`
-    (default `attempts` + 7): the service refused them before it did any work, so they cost nothing. A read timeout is
-    repeated at most once, whatever `attempts` says: each try may be a full generation that is charged although its
-    answer never came. Waits are exponential from `base` to `cap` seconds with full jitter
-    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and never shorter than the service
-    asked for (bounded at 300 s). No try starts at or after `deadline`, a reading of `clock`.
-
-    `on_retry` is told of every failure that is repeated, before the wait; the last failure is raised as an `AwsError`
-    whose `attempts` tells how many tries were made. Errors that are not of AWS pass through untouched.
+    `on_retry` is called with every failure that will be repeated, before the wait. The last failure is raised as an
+    `AwsError` whose `attempts` is the number of tries. Errors that do not come from AWS pass through untouched.
     """
-    budget = _Budget(
-        max(1, attempts),
-        throttle_attempts if throttle_attempts is not None else max(1, attempts) + MORE_FOR_THROTTLES,
-        base,
-        cap,
-        uniform,
-        clock,
-        deadline,
-    )
+    budget = _Budget(policy)
 
     def attempt() -> T:
         try:
@@ -134,7 +90,7 @@ def call(
             on_retry(Retry(error, error.attempts, budget.wait))
 
     def pause(seconds: float) -> None:
-        sleep(seconds)
+        policy.sleep(seconds)
 
     retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, AwsError) and error.kind.retryable),
@@ -145,3 +101,42 @@ def call(
         reraise=True,
     )
     return retrying(attempt)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """Counts the failures of one call, and says whether the policy allows another try and after which wait."""
+
+    policy: RetryPolicy
+    throttles: int = 0
+    failures: int = 0
+    timeouts: int = 0
+    wait: float = 0.0
+
+    def count(self, error: AwsError) -> None:
+        if error.kind.unprocessed:
+            self.throttles += 1
+        else:
+            self.failures += 1
+            self.timeouts += error.kind is ErrorKind.TIMEOUT
+        error.attempts = self.throttles + self.failures
+        self.wait = self._draw(error)
+
+    def _draw(self, error: AwsError) -> float:
+        """Return the next wait: full jitter over the doubled base, or the longer time that the service asked for."""
+        doublings = (self.throttles if error.kind.unprocessed else self.failures) - 1
+        longest = min(self.policy.cap, self.policy.base * 2.0 ** min(doublings, 30))
+        jitter = self.policy.uniform(0.0, longest)
+        if error.retry_after is None:
+            return jitter
+        # Callers that were given the same time must not come back together, so the jitter is added.
+        return min(error.retry_after, RETRY_AFTER_LIMIT) + min(jitter, 1.0)
+
+    def is_spent(self) -> bool:
+        policy = self.policy
+        spent = (
+            self.throttles >= policy.most_throttles
+            or self.failures >= policy.most_failures
+            or self.timeouts >= TIMEOUT_TRIES
+        )
+        return spent or (policy.deadline is not None and policy.clock() + self.wait >= policy.deadline)

@@ -1,57 +1,73 @@
-"""Single answers of a model: InvokeModel with a body of the model's own, and Converse."""
+"""Single requests to a model: InvokeModel with the model's own body, Converse, and CountTokens."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bedrock_batch.aws.retries import AwsError, ErrorKind, translating
-from bedrock_batch.aws.service_models import supports
+from bedrock_batch.aws.clients import supports
+from bedrock_batch.aws.error_codes import ErrorKind
+from bedrock_batch.aws.failures import AwsError, answering, ask
+from bedrock_batch.aws.shapes import ConverseAnswer, CountedTokens
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
 
 
-def invoke_model(client: BedrockRuntimeClient, model_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Send `body` to a model and return the body that it answers with; one try, an `AwsError` if it fails."""
-    data = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
-    with translating("InvokeModel"):
+# No real answer is nested so deeply, and the json module fails on little more.
+NESTING_LIMIT = 200
+
+
+def ask_model(client: BedrockRuntimeClient, model_id: str, request: bytes | Mapping[str, Any]) -> dict[str, Any]:
+    """Send JSON bytes by InvokeModel and a mapping by Converse; try once, raise `AwsError` if that fails."""
+    if isinstance(request, bytes):
+        return invoke_model(client, model_id, request)
+    return converse(client, model_id, request)
+
+
+def invoke_model(client: BedrockRuntimeClient, model_id: str, body: bytes) -> dict[str, Any]:
+    """Send a JSON body to a model and return the body of the response; try once, raise `AwsError` if that fails."""
+    with answering("InvokeModel"):
         response = client.invoke_model(
-            modelId=model_id, body=data, contentType="application/json", accept="application/json"
+            modelId=model_id, body=body, contentType="application/json", accept="application/json"
         )
         answer = response["body"].read()
     return _parse(answer, response["ResponseMetadata"])
 
 
 def converse(client: BedrockRuntimeClient, model_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Send a Converse request (without `modelId`) and return the response; one try, an `AwsError` if it fails."""
+    """Send a Converse request (without `modelId`) and return the response; try once, raise `AwsError` if that fails."""
     send: Any = client.converse
-    with translating("Converse"):
+    with answering("Converse"):
         response: dict[str, Any] = send(modelId=model_id, **request)
+        ConverseAnswer.model_validate(response)
+        if _is_too_deep(response):
+            raise ValueError("too deep")
     response.pop("ResponseMetadata", None)
     return response
 
 
 def can_count_tokens(client: BedrockRuntimeClient) -> bool:
-    """Tell whether the installed botocore has CountTokens (1.40.14 or newer)."""
+    """Return whether the installed botocore has CountTokens (1.40.14 or newer)."""
     return supports(client, "CountTokens", "input")
 
 
-# What CountTokens reads of a Converse request.
+# The members of a Converse request that CountTokens takes.
 _COUNTED = ("messages", "system", "toolConfig", "additionalModelRequestFields")
 
 
-def count_tokens(client: BedrockRuntimeClient, model_id: str, api: str, body: Mapping[str, Any]) -> int:
-    """Return how many input tokens a request has; free, one try, an `AwsError` if the model does not count."""
-    if api == "invoke_model":
-        # max_tokens must stand in the body all the same; nothing is generated.
-        source: dict[str, Any] = {"invokeModel": {"body": json.dumps(body, allow_nan=False).encode("ascii")}}
+def count_tokens(client: BedrockRuntimeClient, model_id: str, request: bytes | Mapping[str, Any]) -> int:
+    """Return the number of input tokens of a request to `ask_model`; free, try once.
+
+    `AwsError` if the model cannot count. A body of InvokeModel must have `max_tokens`, although nothing is generated.
+    """
+    if isinstance(request, bytes):
+        source: dict[str, Any] = {"invokeModel": {"body": request}}
     else:
-        source = {"converse": {name: body[name] for name in _COUNTED if name in body}}
-    count: Any = client.count_tokens
-    with translating("CountTokens"):
-        return int(count(modelId=model_id, input=source)["inputTokens"])
+        source = {"converse": {name: request[name] for name in _COUNTED if name in request}}
+    send: Any = client.count_tokens
+    return ask("CountTokens", send, CountedTokens, modelId=model_id, input=source).input_tokens
 
 
 def _parse(answer: bytes, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,12 +75,25 @@ def _parse(answer: bytes, metadata: Mapping[str, Any]) -> dict[str, Any]:
         value = json.loads(answer)
     except (ValueError, RecursionError):
         value = None
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not _is_too_deep(value):
         return value
     raise AwsError(
         ErrorKind.INVALID_RESPONSE,
-        f"the answer of {len(answer):,} bytes is not a JSON object",
+        f"the answer of {len(answer):,} bytes is not a JSON object of at most {NESTING_LIMIT} levels",
         operation="InvokeModel",
         status=metadata.get("HTTPStatusCode"),
         request_id=metadata.get("RequestId"),
     )
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(NESTING_LIMIT):
+        level = [child for each in level if isinstance(each, dict | list) for child in _children(each)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value

@@ -1,8 +1,8 @@
-"""Objects in S3: whole files by parts, small objects with conditional writes, listings without an end at 1,000."""
+"""Objects in S3: multipart transfers of files, conditional writes of small objects, and complete listings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from s3transfer.exceptions import RetriesExceededError
+from s3transfer.futures import TransferFuture
 from s3transfer.manager import TransferConfig, TransferManager
 
-from bedrock_batch.aws.failures import AwsError, ErrorKind, translate, translating
-from bedrock_batch.aws.service_models import supports
+from bedrock_batch.aws.error_codes import ErrorKind
+from bedrock_batch.aws.failures import AwsError, answering, ask, translate
+from bedrock_batch.aws.s3_events import check_transfers, teach_conditions
+from bedrock_batch.aws.shapes import DescribedObject, ListedObjects, ListedUploads, ReadObject, WrittenObject
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 MEBIBYTE = 1024 * 1024
 PART_SIZE = 100 * MEBIBYTE
 JSON_LINES = "application/jsonl"
-# A download waits for the disk in chunks of 256 KiB; s3transfer's own limit of 1,000 of them could hold 256 MB.
+# Chunks of 256 KiB that wait for the disk; the default of s3transfer, 1,000, could hold 256 MB in memory.
 DOWNLOAD_QUEUE = 64
 
 
@@ -31,7 +34,7 @@ class ObjectExistsError(BedrockBatchError):
 
 
 class ObjectChangedError(BedrockBatchError):
-    """A conditional replacement found another version than the one that was read, or none."""
+    """A conditional replacement found another version of the object than the caller had read, or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,10 @@ def join_uri(base: str, *parts: str) -> str:
 
 
 class S3Storage:
-    """The S3 of a run, with the same key and bucket owner on every call that takes them.
+    """The S3 storage of a run: every call has the same KMS key and expected bucket owner.
 
-    `kms_key_id` encrypts what is written (SSE-KMS); `bucket_owner` is the account that must own the bucket: S3
-    refuses the call otherwise. Failures are `AwsError`s. Safe to use from several threads.
+    `kms_key_id` encrypts written objects (SSE-KMS). `bucket_owner` is the account that must own the bucket: S3 refuses
+    the call otherwise. Failures are raised as `AwsError`. Safe to use from several threads.
     """
 
     def __init__(
@@ -96,20 +99,44 @@ class S3Storage:
             max_request_concurrency=max_concurrency,
             max_io_queue_size=DOWNLOAD_QUEUE,
         )
-        _teach_conditions(client)
+        self._transfers: list[TransferFuture] = []
+        self._transfers_cancelled = False
+        teach_conditions(client)
+        check_transfers(client)
 
     def upload_file(self, path: Path, uri: str, *, content_type: str = JSON_LINES) -> None:
-        """Upload a file, in parts of `part_size` where it is larger; an upload that fails leaves no parts behind."""
+        """Upload a file, in parts if it is larger than `part_size`; a failed upload leaves no parts behind."""
         bucket, key = _split(uri)
         extra = {"ContentType": content_type, **self._encryption, **self._owner}
-        with _transferring("UploadFile"), TransferManager(self._client, self._transfer) as manager:
-            manager.upload(str(path), bucket, key, extra).result()
+        self._carry_out("UploadFile", lambda manager: manager.upload(str(path), bucket, key, extra))
 
     def download_file(self, uri: str, path: Path) -> None:
         """Download an object to `path`, which appears only when it is complete."""
         bucket, key = _split(uri)
-        with _transferring("DownloadFile"), TransferManager(self._client, self._transfer) as manager:
-            manager.download(bucket, key, str(path), dict(self._owner)).result()
+        self._carry_out("DownloadFile", lambda manager: manager.download(bucket, key, str(path), dict(self._owner)))
+
+    def cancel_transfers(self) -> None:
+        """Cancel all transfers and refuse new ones, without waiting for their end.
+
+        Their callers get a CancelledError of `concurrent.futures`. Cancelled transfers leave no parts behind.
+        """
+        self._transfers_cancelled = True
+        for transfer in tuple(self._transfers):
+            transfer.cancel()
+
+    def _carry_out(self, operation: str, begin: Callable[[TransferManager], TransferFuture]) -> None:
+        """Run a transfer to its end."""
+        manager = TransferManager(self._client, self._transfer)
+        # Outside the `with` block: if the manager cannot start a thread here, leaving the block would wait forever.
+        transfer = begin(manager)
+        self._transfers.append(transfer)
+        try:
+            if self._transfers_cancelled:
+                transfer.cancel()
+            with _transferring(operation), manager:
+                transfer.result()
+        finally:
+            self._transfers.remove(transfer)
 
     def put_bytes(
         self,
@@ -121,7 +148,7 @@ class S3Storage:
     ) -> str:
         """Write a small object and return its entity tag.
 
-        With `if_none_match` the write succeeds only where no object is (`ObjectExistsError` otherwise).
+        With `if_none_match`, raise `ObjectExistsError` if the object exists.
         """
         condition = {"IfNoneMatch": "*"} if if_none_match else {}
         try:
@@ -132,7 +159,7 @@ class S3Storage:
             raise
 
     def replace_bytes(self, uri: str, data: bytes, etag: str, *, content_type: str = "application/octet-stream") -> str:
-        """Overwrite the version of an object that has `etag` and return the new tag; `ObjectChangedError` otherwise."""
+        """Overwrite the version with `etag` and return the new tag; raise `ObjectChangedError` if it is not current."""
         try:
             return self._put(uri, data, content_type, {"IfMatch": etag})
         except AwsError as error:
@@ -141,65 +168,74 @@ class S3Storage:
             raise
 
     def get(self, uri: str) -> StoredBytes:
-        """Return a small object with its entity tag; `AwsError` of kind `not_found` where there is none."""
+        """Return a small object with its entity tag; raise `AwsError` of kind `not_found` if it does not exist."""
         bucket, key = _split(uri)
-        with translating("GetObject"):
+        with answering("GetObject"):
             response = self._client.get_object(Bucket=bucket, Key=key, **self._owner)
-            return StoredBytes(response["Body"].read(), response["ETag"])
+            return StoredBytes(response["Body"].read(), ReadObject.model_validate(response).e_tag)
 
     def get_bytes(self, uri: str) -> bytes:
         """Return the content of a small object."""
         return self.get(uri).data
 
+    def get_range(self, uri: str, start: int, count: int) -> bytes:
+        """Return `count` bytes of an object from the byte `start` on."""
+        bucket, key = _split(uri)
+        wanted = f"bytes={start}-{start + count - 1}"
+        with answering("GetObject"):
+            response = self._client.get_object(Bucket=bucket, Key=key, Range=wanted, **self._owner)
+            return bytes(response["Body"].read())
+
     def find(self, uri: str) -> S3Object | None:
         """Return the object under exactly this key, or None."""
         bucket, key = _split(uri)
         try:
-            with translating("HeadObject"):
-                head = self._client.head_object(Bucket=bucket, Key=key, **self._owner)
+            head = ask("HeadObject", self._client.head_object, DescribedObject, Bucket=bucket, Key=key, **self._owner)
         except AwsError as error:
             if error.kind is ErrorKind.NOT_FOUND:
                 return None
             raise
-        return S3Object(uri, head["ContentLength"], head["LastModified"], head["ETag"])
+        return S3Object(uri, head.content_length, head.last_modified, head.e_tag)
 
     def exists(self, uri: str) -> bool:
-        """Tell whether there is an object under exactly this key."""
+        """Return whether there is an object under exactly this key."""
         return self.find(uri) is not None
 
     def list_objects(self, prefix_uri: str) -> Iterator[S3Object]:
-        """Yield every object whose key begins with the prefix, in key order, however many there are.
+        """Yield every object whose key begins with the prefix, in the order of the keys, from all pages.
 
-        A prefix is not a folder: end it with `/` to leave out `prefix-2/...`.
+        A prefix is not a folder: end it with `/` to exclude `prefix-2/...`.
         """
         bucket, prefix = parse_s3_path(prefix_uri)
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **self._owner)
-        with translating("ListObjectsV2"):
+        with answering("ListObjectsV2"):
             for page in pages:
-                for item in page.get("Contents", []):
-                    yield S3Object(f"s3://{bucket}/{item['Key']}", item["Size"], item["LastModified"], item["ETag"])
+                for item in ListedObjects.model_validate(page).contents:
+                    if not item.key.startswith(prefix):
+                        raise ValueError("it holds a key that does not begin with the prefix")
+                    yield S3Object(f"s3://{bucket}/{item.key}", item.size, item.last_modified, item.e_tag)
 
     def delete(self, uri: str) -> None:
-        """Delete an object; one that is not there is deleted already."""
+        """Delete an object; do nothing if it does not exist."""
         bucket, key = _split(uri)
-        with translating("DeleteObject"):
+        with answering("DeleteObject"):
             self._client.delete_object(Bucket=bucket, Key=key, **self._owner)
 
     def abort_uploads(self, prefix_uri: str) -> int:
         """Abort the unfinished multipart uploads below a prefix and return their number.
 
-        A process that was killed while it uploaded could not do so itself, and their parts are charged for.
+        A process that is killed during an upload leaves its parts behind, and they are charged for.
         """
         bucket, prefix = parse_s3_path(prefix_uri)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=bucket, Prefix=prefix, **self._owner
         )
-        with translating("ListMultipartUploads"):
-            uploads = [upload for page in pages for upload in page.get("Uploads", [])]
+        with answering("ListMultipartUploads"):
+            uploads = [upload for page in pages for upload in ListedUploads.model_validate(page).uploads]
         for upload in uploads:
-            with translating("AbortMultipartUpload"):
+            with answering("AbortMultipartUpload"):
                 self._client.abort_multipart_upload(
-                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"], **self._owner
+                    Bucket=bucket, Key=upload.key, UploadId=upload.upload_id, **self._owner
                 )
         return len(uploads)
 
@@ -207,11 +243,12 @@ class S3Storage:
         bucket, key = _split(uri)
         extra = {"ContentType": content_type, **condition, **self._encryption, **self._owner}
         try:
-            with translating("PutObject"):
-                return str(self._client.put_object(Bucket=bucket, Key=key, Body=data, **extra)["ETag"])
+            send = self._client.put_object
+            return ask("PutObject", send, WrittenObject, Bucket=bucket, Key=key, Body=data, **extra).e_tag
         except AwsError as error:
-            # The response to our own write was lost, the SDK repeated it, and the repetition met what we had written.
-            if error.kind is ErrorKind.PRECONDITION and error.sdk_retries:
+            # The response to our write was lost, and the SDK's retry met the object that the first try had written.
+            is_met = error.kind is ErrorKind.PRECONDITION and error.sdk_retries
+            if is_met or error.kind is ErrorKind.DAMAGED_RESPONSE:
                 stored = self.get(uri)
                 if stored.data == data:
                     return stored.etag
@@ -221,39 +258,15 @@ class S3Storage:
 def _split(uri: str) -> tuple[str, str]:
     bucket, key = parse_s3_path(uri)
     if not key:
-        raise ConfigurationError(f"{uri!r} names a bucket and no object: write s3://BUCKET/KEY")
+        raise ConfigurationError(f"{uri!r} names a bucket but no object: write s3://BUCKET/KEY")
     return bucket, key
 
 
 @contextmanager
 def _transferring(operation: str) -> Iterator[None]:
-    """Raise the failures of s3transfer as `AwsError`s too; it wraps the last of its own tries."""
+    """Raise the failures of s3transfer, which wraps the error of its last try, as `AwsError` too."""
     try:
-        with translating(operation):
+        with answering(operation):
             yield
     except RetriesExceededError as error:
         raise translate(error.last_exception, operation) from error
-
-
-_CONDITIONS = {"IfNoneMatch": "If-None-Match", "IfMatch": "If-Match"}
-
-
-def _teach_conditions(client: Any) -> None:
-    """Let a client that does not know conditional writes send their headers.
-
-    S3 has them since August (If-None-Match) and November 2024 (If-Match); botocore 1.35.1 is older. Members that the
-    client's service model has are left to it.
-    """
-    missing = {name: header for name, header in _CONDITIONS.items() if not supports(client, "PutObject", name)}
-    if not missing:
-        return
-
-    def take(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        context["conditions"] = {header: params.pop(name) for name, header in missing.items() if name in params}
-
-    def send(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        params["headers"].update(context.get("conditions", {}))
-
-    events = client.meta.events
-    events.register("before-parameter-build.s3.PutObject", take, unique_id="bedrock-batch-take-conditions")
-    events.register("before-call.s3.PutObject", send, unique_id="bedrock-batch-send-conditions")

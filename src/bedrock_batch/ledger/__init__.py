@@ -1,1 +1,1 @@
-"""The ledger: what a run has begun, paid for and been given, so that a later start continues it."""
+"""The ledger: what a run has begun and was answered, so that a later start continues it. Holds no row text."""

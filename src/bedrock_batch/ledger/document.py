@@ -1,22 +1,27 @@
-"""The document of a ledger, as it is stored."""
+"""The stored form of a ledger."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bedrock_batch.errors import RunError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 4
+"""Version 2 added `refused_model`, version 3 `lease`, version 4 `taken`. Older documents are read, and written as 4."""
+_READABLE = frozenset({1, 2, 3})
 JobProgress = Literal["planned", "uploaded", "created", "ended", "collected", "refused"]
 
 
 class JobEntry(BaseModel):
-    """One job: the rows it stands for, the digest of its file, how far it is and what became of it.
+    """A job: its rows, the digest of its job file, its progress and its results.
 
-    Records whose line is longer than `max_bytes` were left out. `planned` is written before the upload, `uploaded`
-    before the creation, `created` with the ARN after it. `refused` is a job that the service would not create.
+    `left_out` counts the records that were set aside, for example because their line is longer than `max_bytes`.
+    `planned` is written before the upload, `uploaded` before the creation, `created` with the ARN after it. A `refused`
+    job was not created; `refused_model` says that the service refused the model, so the fallback model gets its
+    records.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,13 +44,22 @@ class JobEntry(BaseModel):
     submit_time: str | None = None
     end_time: str | None = None
     results: dict[str, int] | None = None
+    refused_model: bool = False
+
+    @field_validator("submit_time", "end_time")
+    @classmethod
+    def _is_a_time(cls, value: str | None) -> str | None:
+        if value is not None:
+            datetime.fromisoformat(value)
+        return value
 
 
 class LedgerDocument(BaseModel):
-    """A run: its identity, who works on it, and its jobs in the order of their rows.
+    """A run: its identity, its owner, and its jobs in the order of their rows.
 
-    `owner` is the process that works on the run, None when none does; `beat` grows with every write, so that a reader
-    can tell whether the owner is alive without comparing clocks.
+    `owner` is the process that works on the run, or None. `beat` grows with every write, so that a reader can see
+    whether the owner is alive without comparing clocks. `taken` names the file that says which answers the run takes
+    from the answer store; None if it takes none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -56,12 +70,19 @@ class LedgerDocument(BaseModel):
     mode: Literal["batch", "realtime"] | None = None
     owner: str | None = None
     beat: int = 0
+    lease: float | None = Field(default=None, gt=0)
     finished: bool = False
+    taken: str | None = None
     jobs: list[JobEntry] = Field(default_factory=list)
 
 
+def encode_document(document: LedgerDocument) -> bytes:
+    """Return a document in its stored form."""
+    return document.model_dump_json(indent=1).encode("utf-8")
+
+
 def parse_document(data: bytes, where: str) -> LedgerDocument:
-    """Return a stored document; RunError, naming the place and what to do, when it cannot be continued."""
+    """Return the document in stored bytes; RunError, with its location and the next step, if it cannot be continued."""
     advice = "set BEDROCK_BATCH_RESUME=false to begin a new run, which pays again for what this one has answered"
     try:
         document = LedgerDocument.model_validate_json(data)
@@ -75,6 +96,8 @@ def parse_document(data: bytes, where: str) -> LedgerDocument:
         raise RunError(
             f"the ledger {where} is damaged ({error.error_count()} errors): restore it, or {advice}"
         ) from None
+    if document.schema_version in _READABLE:
+        document.schema_version = SCHEMA_VERSION
     if document.schema_version != SCHEMA_VERSION:
         raise RunError(
             f"the ledger {where} has version {document.schema_version} and this step knows {SCHEMA_VERSION}: continue "

@@ -1,4 +1,4 @@
-"""The identity of a run: everything that can change an answer, and nothing else."""
+"""The identity of a run, made of everything that can change an answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run_id_of(parts: Mapping[str, str]) -> str:
 
 
 def new_run_id(parts: Mapping[str, str]) -> str:
-    """Return an id that no other start has, recognisable as one of this identity by its first half."""
+    """Return an id that is unique to this start; its first half is that of `run_id_of`."""
     half = RUN_ID_LENGTH // 2
     return run_id_of(parts)[:half] + uuid4().hex[:half]
 

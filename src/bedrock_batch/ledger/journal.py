@@ -1,26 +1,31 @@
-"""The journal of real-time answers: an answer counts once it is kept, and is never asked for again."""
+"""The journal of real-time outputs: an output counts once it is stored, and its record is not asked again."""
 
 from __future__ import annotations
 
 import json
 import threading
 from concurrent.futures import Future
+from os import SEEK_END
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from bedrock_batch.environment.private_files import private_opener
+from bedrock_batch.errors import RunError
+from bedrock_batch.ledger.fence import Fence
 from bedrock_batch.ledger.store import LedgerStore
-from bedrock_batch.records import ModelAnswer, ModelInvocationOutput, RecordError
+from bedrock_batch.records import ModelOutput, RecordError, RecordOutput
 
 
 class AnswerJournal:
-    """Keeps the output of every record asked in real time, by row number and purpose.
+    """Stores the output of every record that is asked in real time, by row number and purpose.
 
-    `purpose` tells the reasons apart for which one row may be asked several times: its first asking, the salvage of
-    what batch did not answer, each round after a failed validation. Outputs of earlier starts lie in a file on disk;
-    memory holds where each begins.
+    One row may be asked for several purposes: the first time, as fallback for batch, and after each failed validation.
+    Outputs of earlier starts are in a file on disk, and memory holds their offsets. Each request whose output is stored
+    here passes `fence` first, and so does storing it.
     """
 
-    def __init__(self, store: LedgerStore, owner: str, folder: Path) -> None:
+    def __init__(self, store: LedgerStore, owner: str, folder: Path, fence: Fence) -> None:
+        self.fence = fence
         self._store = store
         self._owner = owner
         self._path = folder / "journal.jsonl"
@@ -31,37 +36,78 @@ class AnswerJournal:
         self._sequence = 0
 
     def load(self, *, failures: bool) -> int:
-        """Read what earlier starts kept and return its number; failures that may pass are left out unless asked for."""
-        with self._path.open("wb") as file:
-            for data in self._store.answers():
-                for line in data.splitlines(keepends=True):
+        """Read the outputs of earlier starts and return their number; with `failures`, retryable errors count, too.
+
+        RunError for a line that this step cannot have written. A last line that a kill cut short is ignored.
+        """
+        with open(self._path, "w+b", opener=private_opener) as file:
+            for where, data in self._store.answers():
+                for number, line in enumerate(data.splitlines(keepends=True), 1):
                     entry = _parse(line)
+                    if entry is None and line.endswith(b"\n"):
+                        raise _damaged(where, number)
                     if entry is not None and (failures or "body" in entry or not entry["retryable"]):
-                        self._places[entry["number"], entry["purpose"]] = file.tell()
-                        file.write(line)
+                        self._note_place(entry, line, file)
+        return len(self._places)
+
+    def _note_place(self, entry: dict[str, Any], line: bytes, file: BinaryIO) -> None:
+        """Copy an output to the file and note its offset.
+
+        If a row has two outputs, an answer counts before a failure, and the line that sorts first before the other, so
+        that the order of reading does not matter.
+        """
+        key = entry["number"], entry["purpose"]
+        line = line if line.endswith(b"\n") else line + b"\n"
+        end = file.seek(0, SEEK_END)
+        if key in self._places and not self._is_better(line, "body" in entry, self._places[key], file):
+            return
+        file.seek(end)
+        file.write(line)
+        self._places[key] = end
+
+    def _is_better(self, line: bytes, is_answer: bool, place: int, file: BinaryIO) -> bool:
+        file.seek(place)
+        known = file.readline()
+        was_answer = b'"body":' in known and "body" in json.loads(known)
+        return (not is_answer, line) < (not was_answer, known)
+
+    @property
+    def earlier_outputs(self) -> int:
+        """The number of outputs that earlier starts stored."""
         return len(self._places)
 
     def knows(self, number: int, purpose: str) -> bool:
-        """Tell whether an earlier start kept an output for a row and a purpose."""
+        """Return whether an earlier start stored an output for a row and a purpose."""
         return (number, purpose) in self._places
 
-    def find(self, number: int, purpose: str) -> ModelInvocationOutput | None:
-        """Return the output that was kept for a row and a purpose, or None."""
+    def find(self, number: int, purpose: str, check: int | None = None) -> RecordOutput | None:
+        """Return the output of an earlier start for a row and a purpose, or None.
+
+        `check` is the CRC-32 of the row's prompt. RunError if the output was given to another prompt.
+        """
         place = self._places.get((number, purpose))
         if place is None:
             return None
         with self._path.open("rb") as file:
             file.seek(place)
-            return _output(json.loads(file.readline()))
+            entry = json.loads(file.readline())
+        if check is not None and entry.get("check", check) != check:  # absent in journals of earlier versions
+            raise RunError(
+                f"the kept answer to record {number} was given to another prompt than these inputs give now: restore "
+                "the files beside the ledger, or set BEDROCK_BATCH_RESUME=false to begin a new run"
+            )
+        return _output(entry)
 
-    def keep(self, output: ModelInvocationOutput, purpose: str) -> None:
-        """Keep an output and return when it is safe.
+    def keep(self, output: RecordOutput, purpose: str, check: int | None = None) -> None:
+        """Store an output durably, with the CRC-32 of its prompt.
 
-        Threads that wait meanwhile are served by one write: whoever comes first writes for all.
+        Threads that wait at the same time share one write. RunError if another process has taken over the run, which
+        then asks and stores on its own.
         """
+        self.fence.check()
         ticket: Future[None] = Future()
         with self._pending_lock:
-            self._pending.append((_line(output, purpose), ticket))
+            self._pending.append((_line(output, purpose, check), ticket))
         with self._write_lock:
             if not ticket.done():
                 self._write_pending()
@@ -83,28 +129,45 @@ class AnswerJournal:
                 ticket.set_result(None)
 
 
-def _line(output: ModelInvocationOutput, purpose: str) -> bytes:
+def _line(output: RecordOutput, purpose: str, check: int | None) -> bytes:
     entry: dict[str, Any] = {"number": output.number, "purpose": purpose, "attempts": output.attempts}
     entry["model_id"] = output.model_id
+    entry |= {} if check is None else {"check": check}
     match output:
-        case ModelAnswer():
-            entry |= {"body": output.body, "prefilled": output.prefilled}
+        case ModelOutput():
+            entry |= {"body": output.body, "prefilled": output.prefilled, "frame": output.frame}
         case RecordError():
             entry |= {"kind": output.kind, "message": output.message, "retryable": output.retryable}
     return json.dumps(entry, separators=(",", ":")).encode("ascii") + b"\n"
 
 
+def _damaged(where: str, line: int) -> RunError:
+    return RunError(
+        f"the kept answers {where} are damaged (line {line}): restore the file, or set BEDROCK_BATCH_RESUME=false to "
+        "begin a new run, which pays again for what this one has answered"
+    )
+
+
+_MEMBERS: dict[str, type] = {"number": int, "purpose": str, "attempts": int, "model_id": str}
+_OF_ANSWER: dict[str, type] = {**_MEMBERS, "body": dict, "prefilled": bool}
+_OF_FAILURE: dict[str, type] = {**_MEMBERS, "kind": str, "message": str, "retryable": bool}
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """Return an entry, or None for a line that a kill cut short."""
+    """Return the entry on a line, or None if the line is not one."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) and ("body" in entry or "retryable" in entry) else None
+    if not isinstance(entry, dict):
+        return None
+    members = _OF_ANSWER if "body" in entry else _OF_FAILURE
+    return entry if all(isinstance(entry.get(name), kind) for name, kind in members.items()) else None
 
 
-def _output(entry: dict[str, Any]) -> ModelInvocationOutput:
+def _output(entry: dict[str, Any]) -> RecordOutput:
     number, model_id, attempts = entry["number"], entry["model_id"], entry["attempts"]
     if "body" in entry:
-        return ModelAnswer(number, entry["body"], model_id, "realtime", attempts, entry["prefilled"])
+        frame = str(entry.get("frame", ""))  # absent in journals of earlier versions
+        return ModelOutput(number, entry["body"], model_id, "realtime", attempts, entry["prefilled"], frame=frame)
     return RecordError(number, entry["kind"], entry["message"], "realtime", entry["retryable"], attempts, model_id)

@@ -1,0 +1,1 @@
+"""The response schema of the user, and the validators compiled from it."""

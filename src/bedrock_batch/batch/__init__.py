@@ -1,0 +1,1 @@
+"""Batch inference: the processor, the mode, jobs and their results. Real-time calls are in `realtime`."""

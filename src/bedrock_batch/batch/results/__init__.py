@@ -1,0 +1,1 @@
+"""Result files of batch jobs: their lines, matched with the records that were sent."""

@@ -1,0 +1,271 @@
+"""Builds the plan as data: what a run would do, and at what cost."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
+from bedrock_batch.batch.jobs.plan import JobLimits, JobPlan, plan_jobs
+from bedrock_batch.batch.mode import Decision
+from bedrock_batch.commands.plan.counting import refine
+from bedrock_batch.commands.plan.lint import find_problems
+from bedrock_batch.commands.plan.reading import Reading, ShownPrompt, read_prompts
+from bedrock_batch.commands.preparation import PreparedRun, StepRequest, prepare_run
+from bedrock_batch.costs.estimate import Estimate, Interval
+from bedrock_batch.dataset.splits import Split, SplitRows
+from bedrock_batch.environment.settings import Settings
+from bedrock_batch.errors import RunError
+from bedrock_batch.ledger.run import RunOptions
+from bedrock_batch.models.model_warnings import find_model_warnings
+from bedrock_batch.realtime.answer_lookup import KnownQuestions, find_known
+from bedrock_batch.records import Source
+
+PLAN_VERSION = 1
+# How long a real-time answer takes: a second to the first token, then 30 to 100 tokens per second, most likely 60.
+FIRST_TOKEN_SECONDS = 1.0
+TOKENS_PER_SECOND = (100.0, 60.0, 30.0)
+# Small jobs take 10 to 15 minutes. AWS promises no duration, only that the job ends at its timeout.
+SHORTEST_JOB_SECONDS = 600.0
+
+
+def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: Collection[str] = ()) -> dict[str, Any]:
+    """Read every row and the answer store, and return the plan as JSON values.
+
+    The service counts tokens and describes the models, no more. The plan contains the text of rows only with
+    `show_rows`. `set_by_local` names the variables that `--local` has set and the user has not.
+    """
+    processor, splits, settings = prepared.processor, prepared.splits, prepared.processor.settings
+    stored, obstacles = _look_up(processor, splits)
+    reading = read_prompts(splits, processor, stored.mask if stored else None)
+    count = len(reading.line_sizes) if reading.reused_rows else reading.rows
+    decision = _decide(prepared, reading, count)
+    jobs = _plan_jobs(settings, reading.line_sizes)
+    estimate = refine(processor.estimate(reading.prompt_size), reading.sample, processor)
+    set_aside = len(jobs.set_aside) if decision.use_batch else 0
+    return {
+        "plan_version": PLAN_VERSION,
+        "job_type": processor.context.job_type,
+        "model": _describe_model(processor),
+        "rows": reading.rows,
+        "splits": _describe_splits(splits, reading),
+        "answer_store": stored and _describe_answers(stored, reading),
+        "mode": {
+            "mode": _mode(decision, count, reading),
+            "reasons": list(decision.reasons),
+            "conditions": describe_conditions(settings, count, processor.model_obstacles(), set_by_local),
+        },
+        "jobs": _describe_jobs(jobs, reading.line_sizes) if decision.use_batch else [],
+        "records_outside_jobs": set_aside,
+        "prompts": [_describe_prompt(prompt, show_rows) for prompt in reading.shown],
+        "estimate": estimate.as_dict(),
+        "cost": _describe_cost(processor, estimate),
+        "time": _describe_time(settings, estimate, len(jobs.jobs)),
+        "problems": [
+            *prepared.warnings,
+            *obstacles,
+            *find_model_warnings(settings, processor.context.now().date(), processor.context.clients.bedrock),
+            *find_problems(reading, processor, set_aside),
+            *_cost_problems(processor, estimate, decision.use_batch),
+        ],
+    }
+
+
+def _look_up(processor: BedrockBatchProcessor, splits: tuple[Split, ...]) -> tuple[KnownQuestions | None, list[str]]:
+    """Return what the answer store knows of the rows, and why it cannot be read."""
+    options = RunOptions(state_folder=processor.context.state_folder)
+    try:
+        return find_known(processor, SplitRows(splits), options), []
+    except RunError as error:
+        return None, [f"the plan is made without the answers of earlier runs, and the run would end: {error}"]
+
+
+def _decide(prepared: PreparedRun, reading: Reading, count: int) -> Decision:
+    """Return the mode for the rows that are asked, as the run decides it."""
+    if not reading.reused_rows:
+        return prepared.decision
+    if not count:
+        return Decision(False, ("the answer store answers every row",))
+    return prepared.processor.check_mode(count)
+
+
+def _mode(decision: Decision, count: int, reading: Reading) -> str:
+    if reading.reused_rows and not count:
+        return "none"
+    return "batch" if decision.use_batch else "realtime"
+
+
+def _describe_answers(stored: KnownQuestions, reading: Reading) -> dict[str, Any]:
+    return {
+        "location": stored.location,
+        "reused_records": reading.reused_rows,
+        "asked_records": len(reading.line_sizes),
+    }
+
+
+def describe_conditions(
+    settings: Settings, count: int, of_model: Sequence[str] = (), set_by_local: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the conditions of batch inference: for each if it is met, its text, and what to set if it is not.
+
+    `of_model` lists the obstacles in the model. `set_by_local` names the variables that only `--local` has set.
+    """
+    needed = (
+        ("BEDROCK_BATCH_ROLE_ARN", settings.batch_role_arn, "the ARN of the jobs' service role"),
+        ("BEDROCK_BATCH_INPUT_S3_PATH", settings.batch_input_s3_path, "s3://BUCKET/PATH"),
+        ("BEDROCK_BATCH_OUTPUT_S3_PATH", settings.batch_output_s3_path, "s3://BUCKET/PATH"),
+    )
+    conditions = [
+        (settings.batch_mode != "realtime", f"BEDROCK_BATCH_MODE is {settings.batch_mode}", "auto or batch"),
+        *((bool(value), _is_set(name, set_by_local), remedy) for name, value, remedy in needed),
+        *((False, "the model can be asked by batch inference", obstacle) for obstacle in of_model),
+        (
+            count >= settings.min_records_per_job,
+            f"{count} records reach BEDROCK_MIN_RECORDS_PER_JOB={settings.min_records_per_job}",
+            "AWS accepts no smaller job: add records",
+        ),
+    ]
+    if settings.batch_mode == "auto":
+        conditions.append(
+            (
+                count >= settings.batch_threshold,
+                f"{count} records reach BEDROCK_BATCH_THRESHOLD={settings.batch_threshold}",
+                f"BEDROCK_BATCH_THRESHOLD={max(count, 1)} or less, or BEDROCK_BATCH_MODE=batch",
+            )
+        )
+    return [{"met": met, "condition": text, "to_meet_it": None if met else remedy} for met, text, remedy in conditions]
+
+
+def _is_set(name: str, set_by_local: Collection[str]) -> str:
+    return f"{name} is set by --local: set it yourself for a run on AWS" if name in set_by_local else f"{name} is set"
+
+
+def _plan_jobs(settings: Settings, sizes: array[int]) -> JobPlan:
+    limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
+    return plan_jobs(sizes, limits)
+
+
+def _describe_model(processor: BedrockBatchProcessor) -> dict[str, Any]:
+    model_input, settings = processor.model_input, processor.settings
+    return {
+        "model_id": processor.effective_model_id,
+        "fallback_model_id": settings.fallback_model_id or None,
+        "region": settings.region_name,
+        "api": model_input.api,
+        "structured_output": model_input.output_mode,
+        "max_tokens": model_input.max_tokens,
+    }
+
+
+def _describe_splits(splits: Sequence[Split], reading: Reading) -> list[dict[str, Any]]:
+    return [
+        {
+            "split": split.name,
+            "rows": sum(file.rows for file in reading.files if file.split == split.name),
+            "files": [
+                {
+                    "file": file.path.name,
+                    "format": file.format,
+                    "rows": file.rows,
+                    "bytes": file.path.stat().st_size,
+                    "missing_columns": list(file.missing),
+                }
+                for file in reading.files
+                if file.split == split.name
+            ],
+        }
+        for split in splits
+    ]
+
+
+def _describe_jobs(plan: JobPlan, sizes: array[int]) -> list[dict[str, int]]:
+    return [
+        {"job": index, "records": len(job), "bytes": sum(sizes[position] for position in job)}
+        for index, job in enumerate(plan.jobs, 1)
+    ]
+
+
+def _describe_prompt(shown: ShownPrompt, show_rows: bool) -> dict[str, Any]:
+    described = {
+        "why": shown.why,
+        "split": shown.split,
+        "file": shown.file,
+        "row": shown.row,
+        "characters": len(shown.prompt),
+        "missing_fields": list(shown.missing),
+        "truncated_fields": list(shown.truncated),
+    }
+    return {**described, "prompt": shown.prompt} if show_rows else described
+
+
+def _describe_cost(processor: BedrockBatchProcessor, estimate: Estimate) -> dict[str, Any]:
+    book = processor.spending.book
+    price = book.find(processor.effective_model_id)
+    kinds: tuple[Source, ...] = ("batch", "realtime")
+    costs = {f"{kind}_usd": estimate.cost(price, kind).as_dict(6) for kind in kinds} if price else {}
+    return {
+        "currency": "USD",
+        "price_date": book.date,
+        "price": price.as_dict() if price else None,
+        "batch_usd": costs.get("batch_usd"),
+        "realtime_usd": costs.get("realtime_usd"),
+        "limit_usd": processor.settings.max_cost_usd,
+    }
+
+
+def _describe_time(settings: Settings, estimate: Estimate, jobs: int) -> dict[str, Any]:
+    rounds = math.ceil(jobs / settings.max_concurrent_batch_jobs)
+    return {
+        "realtime_seconds": _realtime_seconds(settings, estimate).as_dict(),
+        "batch_seconds": {
+            "low": round(rounds * SHORTEST_JOB_SECONDS),
+            "high": round(rounds * settings.batch_timeout_hours * 3600),
+        }
+        if jobs
+        else None,
+        "note": "real time: 1 s and then 30 to 100 tokens per second for each answer, without throttling; batch: AWS "
+        "promises no duration, only the job's timeout",
+    }
+
+
+def _realtime_seconds(settings: Settings, estimate: Estimate) -> Interval:
+    workers = 1 if settings.concurrency_mode == "sequential" else settings.max_concurrent_workers
+    records = max(1, estimate.records)
+    output = estimate.output_tokens
+    seconds = (
+        FIRST_TOKEN_SECONDS + tokens / records / speed
+        for tokens, speed in zip((output.low, output.likely, output.high), TOKENS_PER_SECOND, strict=True)
+    )
+    per_second = (min(settings.rate_limit_per_second, workers / each) for each in seconds)
+    return Interval(*(estimate.records / rate for rate in per_second))
+
+
+def _cost_problems(processor: BedrockBatchProcessor, estimate: Estimate, use_batch: bool) -> list[str]:
+    price = processor.spending.book.find(processor.effective_model_id)
+    limit = processor.settings.max_cost_usd
+    if price is None:
+        return [
+            f"no price is known for {processor.effective_model_id}: the plan has tokens only; give its price in "
+            "BEDROCK_PRICES"
+        ]
+    problems = []
+    if price.batch_assumed and use_batch:
+        problems.append("the batch price of this model is not listed: half of its on-demand price is assumed")
+    cost = estimate.cost(price, "batch" if use_batch else "realtime")
+    if limit is not None and cost.likely > limit:
+        problems.append(f"the likely cost is above BEDROCK_MAX_COST_USD={limit:g}: the run would be refused")
+    elif limit is not None and cost.high > limit:
+        problems.append(
+            f"the highest cost is above BEDROCK_MAX_COST_USD={limit:g}: the run may stop before all records are asked"
+        )
+    return problems
+
+
+def plan_step(request: StepRequest, *, show_rows: bool = False) -> dict[str, Any]:
+    """Return what a run would do and cost, as JSON values, without asking a model.
+
+    ConfigurationError names every problem that would stop the run before it begins.
+    """
+    return build_plan(prepare_run(request), show_rows=show_rows, set_by_local=request.set_by_local)

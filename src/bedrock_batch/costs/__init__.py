@@ -1,0 +1,1 @@
+"""What a run costs: prices, the estimate before it, the costs during it, and the limit. Sends no request."""

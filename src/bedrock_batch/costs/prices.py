@@ -1,0 +1,141 @@
+"""The prices of models: a bundled table with a date, and the prices in the settings, which override it.
+
+No response of AWS contains a price. Prices change and differ slightly between regions, so the table has a date, and
+every figure names the prices that it was calculated from.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from bedrock_batch.families import PROFILE_PREFIX, base_model_id
+from bedrock_batch.records import Source
+
+# AWS sells batch inference at half the on-demand price (https://aws.amazon.com/bedrock/pricing/). `batch_assumed` marks
+# a price that was calculated from this share because the table has no batch price.
+BATCH_SHARE = 0.5
+MILLION = 1_000_000
+_VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of a model, in USD per million tokens.
+
+    The tokens of requests with more than `long_above` input tokens cost `long_factor_input` and `long_factor_output`
+    times as much. `batch_assumed` says that the batch prices are not listed, but assumed to be half of the others.
+    """
+
+    input: float
+    output: float
+    batch_input: float
+    batch_output: float
+    batch_assumed: bool = False
+    origin: str = "bundled table"
+    long_above: int | None = None
+    long_factor_input: float = 1.0
+    long_factor_output: float = 1.0
+
+    def cost(self, source: Source, input_tokens: float, output_tokens: float, *, request: bool = False) -> float:
+        """Return the cost of tokens, in USD; `request` says that they belong to one request."""
+        prices = (self.batch_input, self.batch_output) if source == "batch" else (self.input, self.output)
+        is_long = request and self.long_above is not None and input_tokens > self.long_above
+        factors = (self.long_factor_input, self.long_factor_output) if is_long else (1.0, 1.0)
+        return (input_tokens * prices[0] * factors[0] + output_tokens * prices[1] * factors[1]) / MILLION
+
+    def cost_of_requests(self, source: Source, read: Sequence[int], written: Sequence[int]) -> float:
+        """Return the cost of requests, in USD, given the input and output tokens of each."""
+        if self.long_above is None or max(read, default=0) <= self.long_above:
+            return self.cost(source, sum(read), sum(written))
+        return sum(self.cost(source, *each, request=True) for each in zip(read, written, strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+class PriceBook:
+    """The prices of a run: those in the settings, then those of the bundled table.
+
+    `aliases` maps an id that hides its model, such as the ARN of an application inference profile, to the model's id.
+    """
+
+    def __init__(self, overrides: Mapping[str, Mapping[str, float]], aliases: Mapping[str, str] | None = None) -> None:
+        self._overrides = overrides
+        self._aliases = aliases or {}
+        self._table = bundled_table()
+        self._known: dict[str, Price | None] = {}
+
+    @property
+    def date(self) -> str:
+        """The date of the bundled prices."""
+        return str(self._table["date"])
+
+    def find(self, model_id: str) -> Price | None:
+        """Return the price of the model that an id, profile id or ARN names, or None if it is unknown."""
+        if model_id not in self._known:
+            price = self._look_up(model_id)
+            alias = self._aliases.get(model_id)
+            self._known[model_id] = price if price or not alias or alias == model_id else self._look_up(alias)
+        return self._known[model_id]
+
+    def _look_up(self, model_id: str) -> Price | None:
+        tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
+        base = base_model_id(model_id)
+        bare = _VERSION.sub("", base)
+        for name in (model_id, tail, base, bare):
+            if name in self._overrides:
+                return _override_price(self._overrides[name])
+        entry = self._table["models"].get(base) or self._table["models"].get(bare)
+        return _table_price(entry, self._factor(tail, entry)) if entry else None
+
+    def _factor(self, profile_id: str, entry: Mapping[str, Any]) -> float:
+        """Return the factor between the price of a profile of one geography and the model's list price."""
+        prefix = PROFILE_PREFIX.match(profile_id)
+        if not entry.get("geographic") or prefix is None or prefix.group().startswith("global"):
+            return 1.0
+        return float(self._table["geographic_factor"])
+
+
+@lru_cache(maxsize=1)
+def bundled_table() -> Mapping[str, Any]:
+    """Return the content of `price_table.json`."""
+    text = resources.files("bedrock_batch.costs").joinpath("price_table.json").read_text(encoding="utf-8")
+    table: Mapping[str, Any] = json.loads(text)
+    return table
+
+
+def _table_price(entry: Mapping[str, Any], factor: float) -> Price:
+    long = entry.get("long")
+    price = _price(entry, factor, f"bundled table of {bundled_table()['date']}")
+    if long is None:
+        return price
+    return Price(
+        **{
+            **asdict(price),
+            "long_above": int(long["above"]),
+            "long_factor_input": long["input"] / entry["input"],
+            "long_factor_output": long["output"] / entry["output"],
+        }
+    )
+
+
+def _override_price(entry: Mapping[str, float]) -> Price:
+    return _price(entry, 1.0, "BEDROCK_PRICES")
+
+
+def _price(entry: Mapping[str, Any], factor: float, origin: str) -> Price:
+    listed = "batch_input" in entry and "batch_output" in entry
+    return Price(
+        round(entry["input"] * factor, 6),
+        round(entry["output"] * factor, 6),
+        round(entry.get("batch_input", entry["input"] * BATCH_SHARE) * factor, 6),
+        round(entry.get("batch_output", entry["output"] * BATCH_SHARE) * factor, 6),
+        batch_assumed=not listed,
+        origin=origin,
+    )

@@ -1,1 +1,0 @@
-"""The doctor: what the account, the role, the buckets and the model lack for a run."""

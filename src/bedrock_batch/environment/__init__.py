@@ -1,0 +1,1 @@
+"""What surrounds a run: settings, container, instance, packages, signals, clients. No rows and no model calls."""

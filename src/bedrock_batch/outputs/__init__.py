@@ -1,0 +1,1 @@
+"""What a run leaves behind: output files, figures, summary and report. Asks no model."""

@@ -1,0 +1,78 @@
+"""What a run over rows needs of the processor that answers them, and the records that it renders from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from typing import Protocol
+
+from bedrock_batch.answer_store.recorder import AnswerRecorder
+from bedrock_batch.answers.blocks import AnswerBlock
+from bedrock_batch.answers.columns import AnswerColumns
+from bedrock_batch.answers.deduplication import SharedPrompts
+from bedrock_batch.answers.parser import AnswerParser
+from bedrock_batch.costs.estimate import Estimate, PromptSize
+from bedrock_batch.costs.tracker import CostTracker
+from bedrock_batch.dataset.row_source import RowSource, text_columns
+from bedrock_batch.environment.context import RunContext
+from bedrock_batch.environment.settings import Settings
+from bedrock_batch.ledger.run import Run
+from bedrock_batch.models.model_input import ModelInput
+from bedrock_batch.models.negotiation import NegotiatedModel
+from bedrock_batch.prompts.template import PromptTemplate
+from bedrock_batch.realtime.invocation import RealtimeInvoker
+from bedrock_batch.records import Record, Source
+
+
+class RowProcessor(Protocol):
+    """The part of a processor that a run uses."""
+
+    settings: Settings
+    context: RunContext
+    template: PromptTemplate
+    parser: AnswerParser
+    columns: AnswerColumns
+    effective_model_id: str
+    spending: CostTracker
+    prompt_size: PromptSize
+    shared: SharedPrompts | None
+    recorder: AnswerRecorder | None
+
+    @property
+    def primary_model(self) -> NegotiatedModel: ...
+    @property
+    def fallback_model(self) -> NegotiatedModel | None: ...
+    @property
+    def realtime(self) -> RealtimeInvoker: ...
+    @property
+    def model_input(self) -> ModelInput: ...
+    def forget_run(self) -> None: ...
+    def estimate(self, size: PromptSize) -> Estimate: ...
+    def expected_source(self, count: int) -> Source: ...
+    def invoke_records(self, records: Iterable[Record], run: Run) -> Generator[AnswerBlock, None, None]: ...
+
+
+def render_records(
+    template: PromptTemplate, source: RowSource, size: PromptSize, shared: SharedPrompts | None = None
+) -> Iterator[Record]:
+    """Yield a record, numbered from 0, for each row of a source; with `shared`, for each distinct prompt.
+
+    `size` counts the prompts.
+    """
+    number = 0
+    for batch in source.batches():
+        for prompt in template.render_rows(text_columns(batch, template.columns), batch.num_rows):
+            if shared is not None and not shared.is_new(prompt):
+                continue
+            size.add(prompt)
+            yield Record(number, prompt)
+            number += 1
+
+
+def render_questions(processor: RowProcessor, source: RowSource) -> Iterator[Record]:
+    """Yield the records of a source as `render_records` does for a run, without counting anything."""
+    return render_records(processor.template.fresh(), source, PromptSize(), shared_prompts(processor))
+
+
+def shared_prompts(processor: RowProcessor) -> SharedPrompts | None:
+    """Return what tells equal prompts of a run apart if they are to be asked once, else None."""
+    return SharedPrompts() if processor.settings.deduplicate_prompts else None

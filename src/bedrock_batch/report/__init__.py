@@ -1,1 +1,0 @@
-"""The report of a run: one page for a person, made from the summary alone."""

@@ -1,0 +1,199 @@
+"""The model families as data: the parameters that each accepts, and the pattern of its model ids.
+
+Sources: the model tables and the documented refusals of AWS and Anthropic, and public reports from 2026-08 to 2026-11.
+A pattern must match the whole id, so that `claude-sonnet-5` does not match `claude-sonnet-5-5`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+Shape = Literal["anthropic", "nova", "llama", "chat", "titan_embedding"]
+Sampling = Literal["any", "either", "none"]
+Thinking = Literal["none", "budget", "budget_or_adaptive", "adaptive", "adaptive_by_default", "always"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The rules of one family. `pattern` matches a whole model id without profile prefix, version and date."""
+
+    name: str
+    pattern: str
+    shape: Shape = "chat"
+    sampling: Sampling = "any"
+    top_k: bool = True
+    prefill: bool = True
+    forced_tool: bool = True
+    thinking: Thinking = "none"
+    json_schema: bool = False
+    prompt_cache: bool = True
+    batch: bool = True
+    profile_required: bool = False
+    max_output_tokens: int = 8_192
+    refusal: Literal["deprecated", "field"] = "deprecated"
+    """The wording of a refused sampling parameter: Anthropic's (`deprecated`) or that of Converse (`field`)."""
+    example: str = ""
+    """The id of one model of the family, as `ListFoundationModels` returns it."""
+
+
+_CLAUDE = Family("claude-3", r"anthropic\.claude-3-(?:haiku|sonnet|opus)", shape="anthropic", max_output_tokens=4_096)
+_CLAUDE_35 = replace(
+    _CLAUDE, name="claude-3-5", pattern=r"anthropic\.claude-3-5-(?:sonnet|haiku)", max_output_tokens=8_192
+)
+_CLAUDE_4 = replace(
+    _CLAUDE,
+    name="claude-4",
+    pattern=r"anthropic\.claude-(?:3-7-sonnet|sonnet-4|opus-4)",
+    thinking="budget",
+    profile_required=True,
+    max_output_tokens=64_000,
+    example="anthropic.claude-sonnet-4-20250514-v1:0",
+)
+_CLAUDE_45 = replace(
+    _CLAUDE_4,
+    name="claude-4-5",
+    pattern=r"anthropic\.claude-(?:haiku-4-5|sonnet-4-5|opus-4-5)",
+    sampling="either",
+    json_schema=True,
+    example="anthropic.claude-haiku-4-5-20251001-v1:0",
+)
+_CLAUDE_46 = replace(
+    _CLAUDE_45,
+    name="claude-4-6",
+    pattern=r"anthropic\.claude-sonnet-4-6",
+    prefill=False,
+    thinking="budget_or_adaptive",
+    example="anthropic.claude-sonnet-4-6",
+)
+_CLAUDE_47 = replace(
+    _CLAUDE_46,
+    name="claude-opus-4-7",
+    pattern=r"anthropic\.claude-opus-4-[78]",
+    sampling="none",
+    thinking="adaptive",
+    json_schema=False,
+    max_output_tokens=128_000,
+    example="anthropic.claude-opus-4-8",
+)
+_CLAUDE_5 = replace(
+    _CLAUDE_47,
+    name="claude-opus-5",
+    pattern=r"anthropic\.claude-opus-5",
+    top_k=False,
+    thinking="adaptive_by_default",
+    example="anthropic.claude-opus-5",
+)
+_CLAUDE_55 = replace(
+    _CLAUDE_5,
+    name="claude-opus-5-5",
+    pattern=r"anthropic\.claude-(?:opus-5-5|fable-5(?:-1)?|mythos-5(?:-1)?)",
+    forced_tool=False,
+    thinking="always",
+    batch=False,
+    example="anthropic.claude-opus-5-5",
+)
+_NOVA = Family(
+    "nova",
+    r"amazon\.nova-(?:micro|lite|pro)",
+    shape="nova",
+    max_output_tokens=10_240,
+    example="amazon.nova-lite-v1:0",
+)
+_CHAT = Family(
+    "mistral", r"mistral\.(?:mistral|ministral|magistral|pixtral)-[a-z0-9-]+?", json_schema=True, prompt_cache=False
+)
+
+FAMILIES: tuple[Family, ...] = (
+    replace(_CLAUDE, example="anthropic.claude-3-haiku-20240307-v1:0"),
+    replace(_CLAUDE_35, example="anthropic.claude-3-5-sonnet-20240620-v1:0"),
+    _CLAUDE_4,
+    replace(
+        _CLAUDE_4,
+        name="claude-opus-4-1",
+        pattern=r"anthropic\.claude-opus-4-1",
+        sampling="either",
+        max_output_tokens=32_000,
+        example="anthropic.claude-opus-4-1-20250805-v1:0",
+    ),
+    _CLAUDE_45,
+    _CLAUDE_46,
+    replace(
+        _CLAUDE_46,
+        name="claude-opus-4-6",
+        pattern=r"anthropic\.claude-opus-4-6",
+        max_output_tokens=128_000,
+        example="anthropic.claude-opus-4-6-v1",
+    ),
+    _CLAUDE_47,
+    _CLAUDE_5,
+    replace(
+        _CLAUDE_5,
+        name="claude-sonnet-5",
+        pattern=r"anthropic\.claude-(?:sonnet-5|haiku-5-5)",
+        json_schema=True,
+        example="anthropic.claude-sonnet-5",
+    ),
+    _CLAUDE_55,
+    replace(
+        _CLAUDE_55,
+        name="claude-sonnet-5-5",
+        pattern=r"anthropic\.claude-sonnet-5-5",
+        example="anthropic.claude-sonnet-5-5",
+    ),
+    _NOVA,
+    replace(
+        _NOVA,
+        name="nova-premier",
+        pattern=r"amazon\.nova-(?:premier|2-lite)",
+        profile_required=True,
+        max_output_tokens=65_536,
+        example="amazon.nova-premier-v1:0",
+    ),
+    Family(
+        "llama",
+        r"meta\.llama(?:3-[123]|4)-[a-z0-9-]+?-instruct",
+        shape="llama",
+        prefill=False,
+        forced_tool=False,
+        prompt_cache=False,
+        profile_required=True,
+        example="meta.llama3-3-70b-instruct-v1:0",
+    ),
+    replace(_CHAT, name="mistral-large-3", pattern=r"mistral\.mistral-large-3-[a-z0-9-]+?", max_output_tokens=32_768,
+            example="mistral.mistral-large-3-675b-instruct"),
+    replace(_CHAT, example="mistral.ministral-3-8b-instruct"),
+    replace(_CHAT, name="deepseek-r1", pattern=r"deepseek\.r1", batch=False, forced_tool=False, json_schema=False,
+            max_output_tokens=32_768, example="deepseek.r1-v1:0", profile_required=True),
+    replace(_CHAT, name="deepseek", pattern=r"deepseek\.v3(?:\.\d)?", example="deepseek.v3-v1:0"),
+    replace(_CHAT, name="gpt-oss", pattern=r"openai\.gpt-oss-\d+b", prefill=False, max_output_tokens=16_384,
+            example="openai.gpt-oss-120b-1:0"),
+    replace(_CHAT, name="gpt-5", pattern=r"openai\.gpt-[56](?:[.-][a-z0-9.-]+?)?", prefill=False, sampling="none",
+            refusal="field", max_output_tokens=128_000, example="openai.gpt-5-mini"),
+    replace(_CHAT, name="grok", pattern=r"xai\.grok-[a-z0-9.-]+?", prefill=False, sampling="none", refusal="field",
+            max_output_tokens=128_000, example="xai.grok-4-fast"),
+    replace(_CHAT, name="qwen", pattern=r"qwen\.qwen3-[a-z0-9-]+?", example="qwen.qwen3-32b-v1:0"),
+    Family("titan-embedding", r"amazon\.titan-embed-text", shape="titan_embedding", prompt_cache=False,
+           example="amazon.titan-embed-text-v2:0"),
+)  # fmt: skip # one row per family reads better than one line per field
+"""Every family that the local Bedrock knows. The order does not matter, because patterns match whole ids."""
+
+_SUFFIX = r"(?:-\d{8})?(?:-v\d)?(?:-?\d?:\d)?(?::\d+k)?"
+_PATTERNS = tuple((re.compile(family.pattern + _SUFFIX), family) for family in FAMILIES)
+PROFILE_PREFIXES = ("us-gov", "global", "apac", "us", "eu", "jp", "au", "ca", "sa")
+_PREFIX = re.compile(rf"(?:{'|'.join(PROFILE_PREFIXES)})\.")
+
+
+@lru_cache(maxsize=512)
+def family_of(model_id: str) -> Family | None:
+    """Return the family of a model id without profile prefix, or None if no such model exists."""
+    return next((family for pattern, family in _PATTERNS if pattern.fullmatch(model_id)), None)
+
+
+@lru_cache(maxsize=512)
+def split_prefix(model_id: str) -> tuple[str | None, str]:
+    """Split `eu.anthropic.claude-...` into `eu` and the rest. The prefix of a bare id is None."""
+    found = _PREFIX.match(model_id)
+    return (found.group()[:-1], model_id[found.end() :]) if found else (None, model_id)

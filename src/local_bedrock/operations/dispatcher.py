@@ -1,0 +1,144 @@
+"""The path of every request: it is recorded, may get a fault, and is answered by Bedrock or by moto."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from local_bedrock.behaviour import CallFault
+from local_bedrock.errors import AwsError
+from local_bedrock.faults import FaultInjector, fault_response, s3_error, s3_operation
+from local_bedrock.journal import Call, Journal
+from local_bedrock.operations.account import AccountOperations
+from local_bedrock.storage import INTERNAL_MARK
+from local_bedrock.wire.protocol import (
+    Request,
+    Response,
+    Route,
+    ServiceModels,
+    error_response,
+    json_response,
+    parse_request,
+)
+
+Operation = Callable[[Mapping[str, Any]], "Response | Mapping[str, Any]"]
+_SCOPE = re.compile(r"/([a-z0-9-]+)/aws4_request")
+_UNRECORDED = frozenset({"body", "messages", "system", "toolConfig", "input", "additionalModelRequestFields"})
+
+
+class Dispatcher:
+    """Dispatches requests by the service for which they are signed."""
+
+    def __init__(
+        self,
+        models: ServiceModels,
+        operations: Mapping[str, Operation],
+        journal: Journal,
+        faults: FaultInjector,
+        account: AccountOperations,
+    ) -> None:
+        self._models = models
+        self._operations = operations
+        self._journal = journal
+        self._faults = faults
+        self._account = account
+
+    def exchange(self, request: Request, ask_moto: Callable[[], Response]) -> Response | None:
+        """Answer one request, or return None to drop the connection."""
+        if _is_for_bedrock(request):
+            return self._answer_bedrock(request)
+        if INTERNAL_MARK in request.headers.get("user-agent", ""):
+            return ask_moto()
+        return self._answer_other(request, ask_moto)
+
+    def _answer_bedrock(self, request: Request) -> Response | None:
+        try:
+            route, labels = self._models.match(request.method, request.raw_path)
+        except AwsError as error:
+            return error_response(error)
+        call = self._journal.begin(route.operation)
+        at_once, planned = self._faults.before(call)
+        if at_once is not None:
+            return _commit(call, at_once)
+        response = self._perform(route, labels, request, call)
+        afterwards = self._faults.after(call, planned)
+        if afterwards is not None:
+            return _commit(call, afterwards)
+        call.status = response.status
+        return response
+
+    def _perform(self, route: Route, labels: Mapping[str, str], request: Request, call: Call) -> Response:
+        try:
+            operation = self._operations.get(route.operation)
+            if operation is None:
+                text = f"local_bedrock does not have the operation {route.operation} of {route.service}"
+                raise AwsError("UnknownOperationException", text)
+            params = parse_request(route, labels, request)
+            call.detail.update((name, value) for name, value in params.items() if name not in _UNRECORDED)
+            result = operation(params)
+            return result if isinstance(result, Response) else json_response(route.model, result)
+        except AwsError as error:
+            call.error = error.code
+            return error_response(error)
+        except Exception as error:  # a bug must show as a JSON error, not as werkzeug's HTML page
+            call.error = "InternalServerException"
+            text = f"local_bedrock failed in {route.operation}: {type(error).__name__}: {error}"
+            return error_response(AwsError("InternalServerException", text))
+
+    def _answer_other(self, request: Request, ask_moto: Callable[[], Response]) -> Response | None:
+        service = _signed_service(request)
+        call = self._journal.begin(s3_operation(request) if service == "s3" else _other_operation(service, request))
+        if service == "s3":
+            bucket, _, key = unquote(request.raw_path).lstrip("/").partition("/")
+            call.detail.update(bucket=bucket, key=key)
+        at_once, planned = self._faults.before(call)
+        if at_once is not None:
+            return _commit(call, at_once, service)
+        response = self._account.answer(call.operation, request) or _ask(ask_moto, service)
+        afterwards = self._faults.after(call, planned)
+        if afterwards is not None:
+            return _commit(call, afterwards, service)
+        call.status = response.status
+        return response
+
+
+def _ask(ask_moto: Callable[[], Response], service: str) -> Response:
+    try:
+        return ask_moto()
+    except Exception as error:  # moto does not have the service, or needs a package that is not installed
+        text = f"moto failed to answer for {service}: {type(error).__name__}: {error}"
+        if service == "s3":
+            return s3_error("InternalError", text, 500)
+        return error_response(AwsError("InternalFailure", text, 500))
+
+
+def _signed_service(request: Request) -> str:
+    found = _SCOPE.search(request.headers.get("authorization", ""))
+    return found[1] if found else "s3"
+
+
+def _other_operation(service: str, request: Request) -> str:
+    target = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    action = dict(parse_qsl(request.body.decode("utf-8", "replace"))).get("Action", request.method)
+    return f"{service.upper()}.{target or action}"
+
+
+def _commit(call: Call, fault: CallFault, service: str = "bedrock") -> Response | None:
+    response = fault_response(fault, service)
+    call.error = "dropped" if response is None else fault.code
+    call.status = None if response is None else response.status
+    return response
+
+
+def _is_for_bedrock(request: Request) -> bool:
+    authorization = request.headers.get("authorization", "")
+    if "aws4_request" in authorization:
+        return "/bedrock/aws4_request" in authorization
+    if "X-Amz-" in request.query:
+        return False
+    # A request with an API key or without credentials, for example from curl.
+    return request.raw_path.startswith(
+        ("/model/", "/model-invocation-job", "/foundation-models", "/inference-profiles")
+    )

@@ -1,0 +1,81 @@
+"""The operations of `bedrock-runtime`: InvokeModel, Converse and CountTokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from local_bedrock.answers.schema_answers import estimate_tokens
+from local_bedrock.body_checks import BodyError
+from local_bedrock.errors import AwsError
+from local_bedrock.journal import Journal
+from local_bedrock.jsonio import dump_json, load_json
+from local_bedrock.models.converse import read_converse, write_converse
+from local_bedrock.models.registry import Model, ModelRegistry
+from local_bedrock.questions import Answer, Question, prompt_hash
+from local_bedrock.wire.protocol import Response, json_headers
+
+
+class Runtime:
+    """Answers requests in real time."""
+
+    def __init__(self, registry: ModelRegistry, journal: Journal) -> None:
+        self._registry = registry
+        self._journal = journal
+
+    def invoke_model(self, params: Mapping[str, Any]) -> Response:
+        """InvokeModel: request and response bodies have the model's own format."""
+        model = self._registry.resolve_on_demand(params["modelId"])
+        try:
+            question = self._registry.read_body(model, _read_json(params.get("body")), in_batch=False)
+            answer = self._registry.answer(model, question)
+        except BodyError as error:
+            raise AwsError("ValidationException", error.message) from error
+        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        headers = {
+            **json_headers(),
+            "X-Amzn-Bedrock-Input-Token-Count": str(answer.input_tokens),
+            "X-Amzn-Bedrock-Output-Token-Count": str(answer.output_tokens),
+            "X-Amzn-Bedrock-Invocation-Latency": "1",
+        }
+        return Response(200, headers, dump_json(self._registry.write_body(model, answer)))
+
+    def converse(self, params: Mapping[str, Any]) -> Response:
+        """Converse: all models share one format."""
+        model = self._registry.resolve_on_demand(params["modelId"])
+        question, answer = self._answer_converse(model, params)
+        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        return Response(200, json_headers(), dump_json(write_converse(answer)))
+
+    def _answer_converse(self, model: Model, params: Mapping[str, Any]) -> tuple[Question, Answer]:
+        if model.family.shape == "titan_embedding":
+            raise AwsError("ValidationException", "This action doesn't support the model that you provided.")
+        try:
+            question = self._registry.check(model, read_converse(params), in_batch=False)
+            return question, self._registry.answer(model, question)
+        except BodyError as error:
+            # Converse passes on the message of the model's own API with this prefix.
+            text = f"The model returned the following errors: {error.message}"
+            raise AwsError("ValidationException", text) from error
+
+    def count_tokens(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """CountTokens: as at AWS, for bare ids of Claude models only. The count is an estimate."""
+        model = self._registry.resolve(params["modelId"])
+        if model.family.shape != "anthropic" or model.by_profile or model.family.sampling == "none":
+            raise AwsError("ValidationException", "The provided model doesn't support counting tokens.")
+        source = params["input"]
+        try:
+            if "converse" in source:
+                question = read_converse(source["converse"])
+            else:
+                question = self._registry.read_body(model, _read_json(source["invokeModel"]["body"]), in_batch=False)
+        except BodyError as error:
+            raise AwsError("ValidationException", error.message) from error
+        return {"inputTokens": estimate_tokens(question.system, question.prompt)}
+
+
+def _read_json(body: bytes | None) -> Any:
+    try:
+        return load_json(body or b"")
+    except ValueError as error:
+        raise BodyError("Malformed input request, please reformat your input and try again.") from error
