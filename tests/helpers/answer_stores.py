@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bedrock_batch.answer_store.place import Place
 from bedrock_batch.answer_store.questions import digest_prompts
-from bedrock_batch.answer_store.segments import StoredAnswer
+from bedrock_batch.answer_store.segments import SCHEMA
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.errors import RunError
 
@@ -21,9 +22,24 @@ FRAMES = frozenset("a.model-v1:0/" + digit * 32 for digit in "0123456789abcdef")
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 
 
-def stored_answer(question: bytes, text: str, at: datetime = NOON, run_id: str = "run") -> StoredAnswer:
-    body = json.dumps({"text": text}).encode()
-    return StoredAnswer(run_id, question, at, body, "a.model-v1:0", False, "batch", "end_turn", 3, 4)
+def stored_answer(question: bytes, text: str, at: datetime = NOON, run_id: str = "run") -> dict[str, Any]:
+    return {
+        "question": question,
+        "answered_at": at,
+        "body": json.dumps({"text": text}).encode(),
+        "model_id": "a.model-v1:0",
+        "prefilled": False,
+        "source": "batch",
+        "stop_reason": "end_turn",
+        "input_tokens": 3,
+        "output_tokens": 4,
+        "run_id": run_id,
+    }
+
+
+def answers_table(answers: Iterable[dict[str, Any]]) -> pa.Table:
+    """Return the table of some stored answers, as a segment holds them."""
+    return pa.Table.from_pylist(sorted(answers, key=lambda answer: answer["question"]), schema=SCHEMA)
 
 
 def ask(store: AnswerStore, prompts: list[str], frame: str = FRAME, since: datetime | None = None) -> dict[int, str]:

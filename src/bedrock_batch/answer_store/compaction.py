@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from bedrock_batch.answer_store.place import Place, VanishedError
-from bedrock_batch.answer_store.segments import MERGED, NAME, encode_table, merge_tables, open_segment
+from bedrock_batch.answer_store.segments import MERGED, NAME, encode_segment, merge_tables, open_segment
 from bedrock_batch.errors import RunError
 
 
@@ -70,7 +70,7 @@ class _Compaction:
             sizes = {name: size for name, size in sizes.items() if not name.startswith(MERGED)}
         count = 0
         for names, tables in self._gather(plan_merges(sizes, self._limits)):
-            name, data = encode_table(merge_tables(tables), names)
+            name, data = encode_segment(merge_tables(tables), names)
             self._place.write(self._frame, name, data)
             self._delete(names)
             count += len(names)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import compress, repeat
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from bedrock_batch.answer_store.questions import Digests, QuestionLog, digest_attempts
-from bedrock_batch.answer_store.segments import StoredAnswer
+from bedrock_batch.answer_store.segments import answer_table
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.models.question_frame import fallback_frame, model_of
@@ -28,9 +31,28 @@ BYTES_AT_ONCE = 32 << 20
 SECONDS_HELD = 60.0
 _REASON_CHARACTERS = 500
 
-# An answer that waits: its question, the number of the validation retry that gave it, and its columns in a segment from
-# `answered_at` on.
-_Waiting = tuple[int, int, tuple[Any, ...]]
+
+class _WaitingAnswers:
+    """Answers of one frame that wait to be stored, by column.
+
+    `attempts` are the numbers of the validation retries that gave them. `values` are the columns of a segment from
+    `answered_at` to `output_tokens`.
+    """
+
+    def __init__(self) -> None:
+        self.questions = array("q")
+        self.attempts = array("q")
+        self.values: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def extend(self, questions: Sequence[int], attempt: int, values: Sequence[Sequence[Any]]) -> None:
+        """Take the answers to some questions."""
+        self.questions.extend(questions)
+        self.attempts.extend(repeat(attempt, len(questions)))
+        for column, more in zip(self.values, values, strict=True):
+            column += more
 
 
 class AnswerRecorder:
@@ -58,7 +80,7 @@ class AnswerRecorder:
         self._now = now
         self._log = log
         self._linked: set[str] = set()
-        self._waiting: defaultdict[str, list[_Waiting]] = defaultdict(list)
+        self._waiting: defaultdict[str, _WaitingAnswers] = defaultdict(_WaitingAnswers)
         self._count = self._bytes = 0
         self._since: datetime | None = None
         self._has_failed = False
@@ -75,25 +97,33 @@ class AnswerRecorder:
     ) -> None:
         """Take a complete answer; `attempt` is the number of the validation retry that gave it, 0 for none."""
         with self._warning(1):
-            question = self._question(output.number)
-            if output.source == "store" or not output.frame or (attempt == 0 and self._knows(question)):
+            question = output.number if self.numbers is None else int(self.numbers[output.number])
+            is_known = attempt == 0 and self.known is not None and self.known[question]
+            if output.source == "store" or not output.frame or is_known:
                 return
             body = json.dumps(output.body, separators=(",", ":")).encode("ascii")
-            origin = output.model_id, output.prefilled, output.source
-            self._take(output.frame, question, attempt, (self._now(), body, *origin, stop_reason, *tokens))
+            origin = [output.model_id], [output.prefilled], [output.source]
+            values = [body], *origin, [stop_reason], [tokens[0]], [tokens[1]]
+            self._take(output.frame, [question], attempt, values)
 
     def add_batch(
-        self, frame: str, model_id: str, prefilled: bool, answers: Iterable[tuple[int, Any, str, int, int]]
+        self, frame: str, model_id: str, prefilled: bool, numbers: Sequence[int], values: Sequence[Sequence[Any]]
     ) -> None:
-        """Take complete answers of one batch job: number, body, stop reason, input and output tokens of each."""
+        """Take complete answers of one batch job.
+
+        `values` are their bodies, stop reasons, input and output tokens, each in the order of `numbers`.
+        """
         if not frame:
             return
-        now, origin = self._now(), (model_id, prefilled, "batch")
-        with self._warning(1):
-            for number, body, *figures in answers:
-                question = self._question(number)
-                if not self._knows(question):
-                    self._take(frame, question, 0, (now, bytes(body), *origin, *figures))
+        with self._warning(len(numbers)):
+            questions = np.asarray(numbers, np.int64) if self.numbers is None else self.numbers[numbers]
+            if self.known is not None and (is_known := self.known[questions]).any():
+                questions = questions[~is_known]
+                values = [list(compress(column, ~is_known)) for column in values]
+            bodies, *figures = values
+            count = len(questions)
+            origin = [model_id] * count, [prefilled] * count, ["batch"] * count
+            self._take(frame, questions.tolist(), 0, ([*map(bytes, bodies)], *origin, *figures))
 
     def flush(self, patience: float | None = None) -> None:
         """Store the answers that wait; a write that hangs is left alone after `patience` seconds, if that is given."""
@@ -105,12 +135,12 @@ class AnswerRecorder:
         thread.join(patience)
 
     def _store_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, defaultdict(list)
+        waiting, self._waiting = self._waiting, defaultdict(_WaitingAnswers)
         self._count, self._bytes, self._since = 0, 0, None
         for frame, taken in waiting.items():
             with self._warning(len(taken)):
-                answers = self._with_digests(taken)
-                for place in self._places_of(frame) if answers else ():
+                answers = self._as_table(taken)
+                for place in self._places_of(frame) if answers.num_rows else ():
                     self._store.keep(place, answers)
 
     def compact(self) -> None:
@@ -121,30 +151,33 @@ class AnswerRecorder:
         except Exception as error:
             self._log.warning("answer_store=%s merged=no: %s", self._store.location, _describe(error))
 
-    def _take(self, frame: str, question: int, attempt: int, columns: tuple[Any, ...]) -> None:
-        answered_at, body, *_ = columns
-        self._waiting[frame].append((question, attempt, columns))
-        self._count += 1
-        self._bytes += len(body)
-        self._since = self._since or answered_at
-        has_waited = abs((answered_at - self._since).total_seconds()) >= SECONDS_HELD  # the clock may be set back
+    def _take(self, frame: str, questions: Sequence[int], attempt: int, values: Sequence[Sequence[Any]]) -> None:
+        """Take the answers to some questions; `values` are the columns of a segment from `body` to `output_tokens`."""
+        now, bodies = self._now(), values[0]
+        times = [int(now.timestamp() * 1000)] * len(questions)
+        self._waiting[frame].extend(questions, attempt, (times, *values))
+        self._count += len(questions)
+        self._bytes += sum(map(len, bodies))
+        self._since = self._since or now
+        has_waited = abs((now - self._since).total_seconds()) >= SECONDS_HELD  # the clock may be set back
         if self._count >= ANSWERS_AT_ONCE or self._bytes >= BYTES_AT_ONCE or has_waited:
             self.flush()
 
-    def _with_digests(self, waiting: Sequence[_Waiting]) -> list[StoredAnswer]:
-        """Return answers with the digests of their questions, which are found for many questions at once."""
-        digests, answers = self._questions.digests, []
-        for attempt in {attempt for _, attempt, _ in waiting}:
-            mine = [(question, columns) for question, each, columns in waiting if each == attempt]
-            asked = digests[[question for question, _ in mine]]
-            asked = digest_attempts(asked, attempt) if attempt else asked
-            is_known = self.find(asked) if attempt and self.find else np.zeros(len(asked), dtype=bool)
-            data, size = asked.tobytes(), asked.dtype.itemsize
-            for index, (_, columns) in enumerate(mine):
-                if not is_known[index]:  # a start that continues a run gets its retries from the journal
-                    digest = data[index * size : (index + 1) * size]
-                    answers.append(StoredAnswer(self._run_id, digest, *columns))
-        return answers
+    def _as_table(self, waiting: _WaitingAnswers) -> pa.Table:
+        """Return answers as a segment holds them, without retries that the store has.
+
+        A start that continues a run gets its retries from the journal.
+        """
+        attempts = np.array(waiting.attempts)
+        digests = self._questions.digests[np.array(waiting.questions)]
+        is_new = np.ones(len(digests), dtype=bool)
+        for attempt in np.unique(attempts[attempts > 0]).tolist():
+            mine = np.flatnonzero(attempts == attempt)
+            digests[mine] = digest_attempts(digests[mine], attempt)
+            if self.find is not None:
+                is_new[mine] = ~self.find(digests[mine])
+        values = waiting.values if is_new.all() else [list(compress(column, is_new)) for column in waiting.values]
+        return answer_table(digests[is_new], values, self._run_id)
 
     def _places_of(self, frame: str) -> list[str]:
         """Return the frames under which answers are kept, with a link to the first from the frame of the run.
@@ -157,12 +190,6 @@ class AnswerRecorder:
             self._store.link(self._frame, place)
             self._linked.add(place)
         return [place, frame] if is_fallback else [place]
-
-    def _question(self, number: int) -> int:
-        return number if self.numbers is None else int(self.numbers[number])
-
-    def _knows(self, question: int) -> bool:
-        return self.known is not None and bool(self.known[question])
 
     @contextmanager
     def _warning(self, count: int) -> Iterator[None]:

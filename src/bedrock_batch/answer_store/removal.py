@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from bedrock_batch.answer_store.place import Place
-from bedrock_batch.answer_store.segments import NAME, SegmentReader, encode_table, open_segment
+from bedrock_batch.answer_store.segments import NAME, SegmentReader, encode_segment, open_segment
 from bedrock_batch.answer_store.store import FRAME, LINK
 from bedrock_batch.errors import RunError
 from bedrock_batch.models.question_frame import model_of
@@ -68,7 +68,7 @@ def remove(place: Place, holding: Holding, run_id: str | None) -> None:
     if holding.kept:
         with open_segment(place, holding.frame, holding.name, holding.size) as reader:
             table = reader.read()
-        name, data = encode_table(table.filter(pc.not_equal(table["run_id"], run_id)))
+        name, data = encode_segment(table.filter(pc.not_equal(table["run_id"], run_id)))
         place.write(holding.frame, name, data)
     place.delete(holding.frame, holding.name)
 

@@ -8,9 +8,6 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -47,36 +44,26 @@ SCHEMA: pa.Schema = pa.schema(
     ]
 )
 """The columns of a segment, sorted by question. `body` is the JSON text of the model's answer."""
-
-_IN_ORDER_OF_SCHEMA = attrgetter(*SCHEMA.names)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """An answer as a segment holds it; `answered_at` is the time at which it came or its job ended."""
-
-    run_id: str
-    question: bytes
-    answered_at: datetime
-    body: bytes
-    model_id: str
-    prefilled: bool
-    source: str
-    stop_reason: str | None
-    input_tokens: int | None
-    output_tokens: int | None
+_VALUES = list(SCHEMA)[1:-1]
 
 
-def encode_segment(answers: Sequence[StoredAnswer]) -> tuple[str, bytes]:
-    """Return the name and the bytes of the segment that holds some answers."""
-    ordered = sorted(answers, key=lambda answer: answer.question)
-    values = zip(*map(_IN_ORDER_OF_SCHEMA, ordered), strict=True)
-    columns = [pa.array(column, field.type) for column, field in zip(values, SCHEMA, strict=True)]
-    return encode_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+def answer_table(questions: Digests, values: Sequence[Sequence[Any]], run_id: str) -> pa.Table:
+    """Return the answers of a run as rows of `SCHEMA`, sorted by question.
+
+    `values` are the columns between `question` and `run_id`, in any order of rows; times are milliseconds since 1970,
+    those at which an answer came or its job ended.
+    """
+    order = np.lexsort((questions["low"], questions["high"]))
+    digests = pa.py_buffer(np.ascontiguousarray(questions[order]))
+    columns = [pa.Array.from_buffers(SCHEMA.field("question").type, len(order), [None, digests])]
+    positions = pa.array(order)
+    columns += [pa.array(each, field.type).take(positions) for each, field in zip(values, _VALUES, strict=True)]
+    columns.append(pa.repeat(pa.scalar(run_id, pa.string()), len(order)))
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def encode_table(table: pa.Table, merged: Collection[str] = ()) -> tuple[str, bytes]:
-    """Return the name and the bytes of the segment that holds the rows of a table, sorted by question.
+def encode_segment(table: pa.Table, merged: Collection[str] = ()) -> tuple[str, bytes]:
+    """Return the name and the bytes of the segment that holds the rows of a table, which are sorted by question.
 
     `merged` names the segments whose answers are all in this one, or newer ones to the same questions.
     """

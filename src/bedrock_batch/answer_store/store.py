@@ -17,7 +17,7 @@ import pyarrow as pa
 from bedrock_batch.answer_store.compaction import LIMITS, MergeLimits, merge_small
 from bedrock_batch.answer_store.place import Place, VanishedError
 from bedrock_batch.answer_store.questions import Digests
-from bedrock_batch.answer_store.segments import MERGED, NAME, StoredAnswer, encode_segment, open_segment
+from bedrock_batch.answer_store.segments import MERGED, NAME, encode_segment, open_segment
 from bedrock_batch.errors import RunError
 from bedrock_batch.models.question_frame import model_of
 
@@ -145,8 +145,8 @@ class AnswerStore:
         crowded, self._crowded = self._crowded, {}
         return sum(merge_small(self._place, frame, self._limits) for frame in crowded)
 
-    def keep(self, frame: str, answers: Sequence[StoredAnswer]) -> None:
-        """Store answers that were given in a frame."""
+    def keep(self, frame: str, answers: pa.Table) -> None:
+        """Store answers that were given in a frame: the rows of an `answer_table`."""
         name, data = encode_segment(answers)
         self._place.write(frame, name, data)
 

@@ -95,8 +95,8 @@ class AnswerCollector:
         if self._spending is not None:
             self._spending.add_answers("batch", answers.model_id, *counts, reserved=len(answers))
         if self._recorder is not None:
-            kept = zip(answers.numbers, answers.bodies, answers.stop_reasons, *counts, strict=True)
-            self._recorder.add_batch(answers.frame, answers.model_id, answers.prefilled, kept)
+            kept = answers.bodies, answers.stop_reasons, *counts
+            self._recorder.add_batch(answers.frame, answers.model_id, answers.prefilled, answers.numbers, kept)
         self._hold(answers.numbers, answers.sizes, self._columns.accepted_batch(answers))
 
     def extend(self, other: AnswerCollector) -> None:

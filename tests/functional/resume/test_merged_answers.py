@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bedrock_batch.answer_store.segments import encode_table
+from bedrock_batch.answer_store.segments import encode_segment
 from helpers.batch_runs import BUCKET, World, small
 from helpers.table_files import make_rows, write_table
 from local_bedrock import CallFault
@@ -30,7 +30,7 @@ def scatter(world: World) -> None:
     (key,) = objects(world)
     table = pq.read_table(io.BytesIO(client.get_object(Bucket=BUCKET, Key=key)["Body"].read()))
     for row in range(table.num_rows):
-        name, data = encode_table(table.slice(row, 1))
+        name, data = encode_segment(table.slice(row, 1))
         client.put_object(Bucket=BUCKET, Key=f"{key.rpartition('/')[0]}/{name}", Body=data)
     client.delete_object(Bucket=BUCKET, Key=key)
 

@@ -18,7 +18,7 @@ from bedrock_batch.answer_store.questions import digest_prompts
 from bedrock_batch.answer_store.removal import list_holdings_of_run, remove
 from bedrock_batch.answer_store.segments import MERGED
 from bedrock_batch.answer_store.store import AnswerStore
-from helpers.answer_stores import FRAME, NOON, KilledPlace, ask, stored_answer
+from helpers.answer_stores import FRAME, NOON, KilledPlace, answers_table, ask, stored_answer
 
 # A segment of some answers has about 3,500 bytes, so that a merged one is made of two or three.
 LIMITS = MergeLimits(most_small=2, merged_bytes=11_000)
@@ -42,7 +42,7 @@ class Kept:
             stored_answer(question.tobytes(), text, at, f"run {self.count}")
             for question, text in zip(digest_prompts(texts), texts.values(), strict=True)
         ]
-        AnswerStore(self.place).keep(FRAME, answers)
+        AnswerStore(self.place).keep(FRAME, answers_table(answers))
         self.last |= texts
 
     def check(self, place: Place | None = None) -> None:
@@ -198,9 +198,9 @@ def test_a_large_segment_that_moves_while_it_is_read_gives_each_answer_once(tmp_
     """A row would get two answers, or none, if its segment is merged while a run fetches parts of it."""
     store = AnswerStore(RangedPlace(tmp_path))
     questions = digest_prompts(map(str, range(20_000)))
-    store.keep(FRAME, [stored_answer(question.tobytes(), "text") for question in questions])
+    store.keep(FRAME, answers_table([stored_answer(question.tobytes(), "text") for question in questions]))
     found = store.find(store.segments(FRAME), questions)
-    store.keep(FRAME, [stored_answer(question.tobytes(), "text") for question in digest_prompts("ab")])
+    store.keep(FRAME, answers_table([stored_answer(question.tobytes(), "text") for question in digest_prompts("ab")]))
     read: list[int] = []
     for positions, _ in store.read(found, np.arange(20_000)):
         read += positions.tolist()

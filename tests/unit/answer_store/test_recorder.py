@@ -80,7 +80,7 @@ def test_answers_and_retries_are_kept_under_their_questions(tmp_path: Path, log:
     recorder.add(output(1, {"n": 1}), "end_turn", (1, 1))
     recorder.add(output(0, {"n": 2}), "end_turn", (1, 1))
     recorder.add(output(0, {"n": 2, "attempt": 2}), "end_turn", (1, 1), attempt=2)
-    recorder.add_batch(FRAME, "us.a.model-v1:0", False, [(2, msgspec.Raw(b'{"n": 3}'), "end_turn", 1, 1)])
+    recorder.add_batch(FRAME, "us.a.model-v1:0", False, [2], ([msgspec.Raw(b'{"n": 3}')], ["end_turn"], [1], [1]))
     recorder.flush()
     asked = digest_prompts(["x", "a", "a", "b"])
     assert kept(tmp_path, asked) == [b"", b'{"n":1}', b'{"n":2}', b'{"n": 3}']

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from bedrock_batch.answer_store.place import LocalPlace
 from bedrock_batch.answer_store.questions import digest_prompts
 from bedrock_batch.answer_store.removal import list_holdings, list_holdings_of_run, remove
-from bedrock_batch.answer_store.segments import StoredAnswer
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.errors import RunError
-from helpers.answer_stores import FRAME, NOON, KilledPlace, ask, stored_answer
+from helpers.answer_stores import FRAME, NOON, KilledPlace, answers_table, ask, stored_answer
 
 RUNS = ("a" * 16, "b" * 16, "c" * 16)
 PROMPTS = "stuvw"
@@ -26,12 +25,12 @@ def keep_runs(store: AnswerStore, segments: list[list[tuple[str, str]]]) -> dict
     """Keep segments of answers by run and prompt; return the text of the last answer of each."""
     last: dict[tuple[str, str], str] = {}
     for index, answers in enumerate(segments):
-        kept: list[StoredAnswer] = []
+        kept: list[dict[str, Any]] = []
         for number, (run_id, prompt) in enumerate(dict.fromkeys(answers)):
             at, text = NOON + timedelta(seconds=10 * index, milliseconds=number), f"{index} {number}"
             kept.append(stored_answer(digest_prompts([prompt])[0].tobytes(), text, at, run_id))
             last[run_id, prompt] = text
-        store.keep(FRAME, kept)
+        store.keep(FRAME, answers_table(kept))
     return last
 
 
@@ -87,7 +86,7 @@ def test_a_model_is_forgotten_with_links_and_damaged_files(tmp_path: Path) -> No
     digest = digest_prompts(["a"])[0].tobytes()
     other = "b.model-v1:0/" + "1" * 32
     for frame in (FRAME, other):
-        store.keep(frame, [stored_answer(digest, "text")])
+        store.keep(frame, answers_table([stored_answer(digest, "text")]))
     store.link(FRAME, other)
     folder = tmp_path / "answers" / FRAME
     (folder / ("0" * 32 + ".parquet")).write_bytes(b"damaged")
@@ -109,7 +108,7 @@ def test_a_model_is_forgotten_with_links_and_damaged_files(tmp_path: Path) -> No
 def test_a_damaged_segment_is_named_when_a_run_is_forgotten(tmp_path: Path) -> None:
     """A user would believe that a run is forgotten, although a file may still hold its answers."""
     place = LocalPlace(tmp_path)
-    AnswerStore(place).keep(FRAME, [stored_answer(digest_prompts(["a"])[0].tobytes(), "text")])
+    AnswerStore(place).keep(FRAME, answers_table([stored_answer(digest_prompts(["a"])[0].tobytes(), "text")]))
     (path,) = (tmp_path / "answers" / FRAME).iterdir()
     path.write_bytes(b"damaged")
     with pytest.raises(RunError, match=path.name):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from hypothesis import strategies as st
 
 from bedrock_batch.answer_store.place import LocalPlace, RangeFile
 from bedrock_batch.answer_store.questions import digest_attempts, digest_prompts
-from bedrock_batch.answer_store.segments import PAGE_CHECKSUMS, SegmentReader, encode_segment
+from bedrock_batch.answer_store.segments import PAGE_CHECKSUMS, SegmentReader, answer_table, encode_segment
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.errors import RunError
-from helpers.answer_stores import FRAME, NOON, ask
+from helpers.answer_stores import FRAME, NOON, answers_table, ask
 from helpers.answer_stores import stored_answer as answer
 
 OTHER = "a.model-v1:0/" + "1" * 32
@@ -30,7 +29,8 @@ def store_at(root: Path) -> AnswerStore:
 
 def keep(store: AnswerStore, texts: dict[str, str], frame: str = FRAME, at: datetime = NOON) -> None:
     questions = digest_prompts(texts)
-    store.keep(frame, [answer(q.tobytes(), text, at) for q, text in zip(questions, texts.values(), strict=True)])
+    answers = [answer(q.tobytes(), text, at) for q, text in zip(questions, texts.values(), strict=True)]
+    store.keep(frame, answers_table(answers))
 
 
 @given(
@@ -100,19 +100,25 @@ def test_many_answers_are_found_in_several_row_groups(tmp_path: Path):
 
 def test_the_same_answers_make_the_same_file():
     """A start that collects a job again would store its answers twice."""
-    answers = [answer(q.tobytes(), "x") for q in digest_prompts(["a", "b", "c"])]
-    assert encode_segment(answers) == encode_segment(answers[::-1])
+    questions = digest_prompts(["a", "b", "c"])
+    column = [1, 2, 3]
+    values = [column, [b"x", b"y", b"z"], ["m"] * 3, [False] * 3, ["batch"] * 3, ["end_turn"] * 3, column, column]
+    tables = [
+        answer_table(questions[order], [[column[row] for row in order] for column in values], "run")
+        for order in ([0, 1, 2], [2, 0, 1])
+    ]
+    assert encode_segment(tables[0]) == encode_segment(tables[1])
 
 
 def test_no_prompt_is_in_a_segment():
     """The store would hold the users' input texts, which it does not need."""
-    _, data = encode_segment([answer(digest_prompts(["a secret prompt"])[0].tobytes(), "x")])
+    _, data = encode_segment(answers_table([answer(digest_prompts(["a secret prompt"])[0].tobytes(), "x")]))
     assert b"secret" not in data
 
 
 def damaged_segments() -> dict[str, bytes]:
     questions = digest_prompts(map(str, range(3000)))
-    _, data = encode_segment([answer(q.tobytes(), "text") for q in questions])
+    _, data = encode_segment(answers_table([answer(q.tobytes(), "text") for q in questions]))
     middle = len(data) // 2
     return {
         "empty": b"",
@@ -161,8 +167,8 @@ def test_parts_of_a_large_segment_are_read_on_demand():
     """A run would download every answer of a large store to look up its questions."""
     texts = defaultdict(lambda: "x" * 500)
     answers = [answer(q.tobytes(), texts[n] + str(n)) for n, q in enumerate(digest_prompts(map(str, range(30_000))))]
-    answers = [replace(each, body=each.body + np.random.default_rng(n).bytes(300)) for n, each in enumerate(answers)]
-    _, data = encode_segment(answers)
+    answers = [each | {"body": each["body"] + np.random.default_rng(n).bytes(300)} for n, each in enumerate(answers)]
+    _, data = encode_segment(answers_table(answers))
     read = []
 
     def read_range(start: int, count: int) -> bytes:
