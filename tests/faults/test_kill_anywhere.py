@@ -1,7 +1,11 @@
-"""Pay once: the tests kill the step at every call to AWS and at random times, and start it again."""
+"""Pay once: the tests kill the step at its calls to AWS and at random times, and start it again.
+
+KILL_STRIDE=1 kills after every call; otherwise, after every third.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import threading
@@ -32,6 +36,10 @@ Settings = Callable[..., dict[str, str]]
 
 # The number of parallel tests among which the calls of a run are divided.
 SHARES = 4
+STRIDE = int(os.environ.get("KILL_STRIDE", "3"))
+# A kill before a call leaves the same behind in AWS as one after the call before it.
+STRIDES = {"after": STRIDE, "before": 3 * STRIDE}
+SEEDS = range(SHARES if STRIDE == 1 else SHARES // 2)
 # Each heartbeat is a call: with a short lease, a run on a slow machine would never end before its kill.
 SELDOM_BEATS = {"BEDROCK_BATCH_LEASE_SECONDS": "6"}
 
@@ -132,9 +140,7 @@ def test_a_kill_at_any_call_costs_at_most_the_record_in_flight(
     step = lay_out(tmp_path / "undisturbed", rows, settings(local))
     assert run_to_end(step) == 0, step.log
     expected = step.outputs
-    # A kill before a call leaves the same behind in AWS as one after the call before it. Every third call is enough to
-    # show that, and keeps the suite short.
-    stride = 1 if when == "after" else 3
+    stride = STRIDES[when]
     # Heartbeats make the number of calls vary: the loop ends when a run finishes before its kill.
     for ordinal in range(1 + stride * share, 1000, stride * SHARES):
         # Another token limit makes it another run with the same answers.
@@ -157,8 +163,8 @@ def test_a_kill_costs_nothing_more_where_half_of_the_rows_are_answered_already(
     step = lay_out(tmp_path / "undisturbed", rows, settings(local, **copy_answers(local, known)))
     assert run_to_end(step) == 0, step.log
     expected = step.outputs
-    # A kill after a call leaves the same behind as one before the next call. Every third call keeps the test short.
-    for ordinal in range(1 + 3 * share, 1000, 3 * SHARES):
+    stride = 3 * STRIDE
+    for ordinal in range(1 + stride * share, 1000, stride * SHARES):
         other_run = {"BEDROCK_MAX_TOKENS": str(5000 + ordinal)}
         step = lay_out(tmp_path / f"kill-{ordinal}", rows, settings(local, **copy_answers(local, known), **other_run))
         paid = local.charges
@@ -170,7 +176,7 @@ def test_a_kill_costs_nothing_more_where_half_of_the_rows_are_answered_already(
     assert ordinal > 10
 
 
-@pytest.mark.parametrize("seed", range(SHARES), ids=[f"share_{number}" for number in range(SHARES)])
+@pytest.mark.parametrize("seed", SEEDS, ids=[f"share_{number}" for number in SEEDS])
 @pytest.mark.parametrize(
     ("settings", "rows"),
     [pytest.param(batch_settings, 1000, id="batch"), pytest.param(realtime_settings, 400, id="realtime")],

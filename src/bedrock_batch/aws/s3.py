@@ -13,6 +13,7 @@ from s3transfer.exceptions import RetriesExceededError
 from s3transfer.futures import TransferFuture
 from s3transfer.manager import TransferConfig, TransferManager
 
+from bedrock_batch.atomic_write import Opener, atomic_write
 from bedrock_batch.aws.error_codes import ErrorKind
 from bedrock_batch.aws.failures import AwsError, answering, ask, translate
 from bedrock_batch.aws.s3_events import check_transfers, teach_conditions
@@ -110,10 +111,11 @@ class S3Storage:
         extra = {"ContentType": content_type, **self._encryption, **self._owner}
         self._carry_out("UploadFile", lambda manager: manager.upload(str(path), bucket, key, extra))
 
-    def download_file(self, uri: str, path: Path) -> None:
-        """Download an object to `path`, which appears only when it is complete."""
+    def download_file(self, uri: str, path: Path, *, opener: Opener | None = None) -> None:
+        """Download an object to `path`, which appears only when it is complete; `opener` creates the file."""
         bucket, key = _split(uri)
-        self._carry_out("DownloadFile", lambda manager: manager.download(bucket, key, str(path), dict(self._owner)))
+        with atomic_write(path, opener=opener) as file:
+            self._carry_out("DownloadFile", lambda manager: manager.download(bucket, key, file, dict(self._owner)))
 
     def cancel_transfers(self) -> None:
         """Cancel all transfers and refuse new ones, without waiting for their end.

@@ -54,14 +54,17 @@ class Fence:
             return False
         return not is_overdue(self.read_clocks(), self._last, self._lease)
 
-    def check(self) -> None:
-        """Return if this process holds the run; RunError if it was taken over, or if that is uncertain."""
+    def check(self) -> bool:
+        """Return once this process is known to hold the run: False if that took a write of the ledger, else True.
+
+        RunError if the run was taken over, or if that is uncertain.
+        """
         if self._lease is None:
             self._prove()
-            return
-        for _ in range(PROOFS):
+            return True
+        for proofs in range(PROOFS):
             if self.is_proved():
-                return
+                return proofs == 0
             self._prove()  # the process may be frozen during this write, so the loop looks at the clocks again
         if not self.is_proved():
             raise RunError(
@@ -69,3 +72,4 @@ class Fence:
                 "another process may work on the run by now: start the step again, with a higher "
                 "BEDROCK_BATCH_LEASE_SECONDS if this happens often"
             )
+        return False

@@ -39,12 +39,14 @@ class Gate:
         self._halt = halt
         self._fence = fence
 
-    def check(self) -> None:
-        """Raise HaltedError if the work has ended, RunError if another process has taken over the run."""
+    def check(self) -> bool:
+        """Return True if the request may pass at once, False if it had to wait for the fence.
+
+        HaltedError if the work has ended, RunError if another process has taken over the run.
+        """
         if self._halt is not None and self._halt.is_set():
             raise HaltedError
-        if self._fence is not None:
-            self._fence.check()
+        return self._fence is None or self._fence.check()
 
 
 class RealtimeInvoker:
@@ -169,8 +171,7 @@ class RealtimeInvoker:
 
         def attempt() -> dict[str, Any]:
             nonlocal tries, started
-            started = self.limiter.acquire()
-            gate.check()
+            started = self._admit(gate)
             tries += 1
             client = self._context.clients.bedrock_runtime
             begun = self._context.clock()
@@ -191,6 +192,13 @@ class RealtimeInvoker:
         )
         self.limiter.succeeded()
         return ModelOutput(record.number, body, model.model_id, "realtime", tries, model.prefilled, frame=model.frame)
+
+    def _admit(self, gate: Gate) -> float:
+        """Return the time at which a request starts, as soon as the rate and the gate allow it."""
+        while True:
+            started = self.limiter.acquire()
+            if gate.check():  # else all that waited for the fence would start at once
+                return started
 
     def _note(self, model: ModelInput, record: Record, retry: Retry, started: float) -> None:
         if retry.error.kind is ErrorKind.THROTTLED:

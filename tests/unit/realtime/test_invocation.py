@@ -85,3 +85,17 @@ def test_a_run_that_is_taken_over_during_the_wait_for_the_rate_asks_nothing_more
     with pytest.raises(RunError):
         invoker.ask(Record(1, "b"), Gate(fence=fence))
     assert len(server.requests) == 1
+
+
+def test_questions_that_wait_for_the_fence_are_not_sent_at_once_afterwards(server: ScriptedServer) -> None:
+    """After each slow write of the ledger, all workers would ask in the same moment, and the service throttle them."""
+    machine = Machine()
+    invoker = machine.invoker(server)
+
+    def prove() -> None:
+        machine.now += 5  # the write takes long, while the rate goes on to hand out starts
+        fence.held_since(fence.read_clocks())
+
+    fence = Fence(prove, (lambda: machine.now,), 60.0)
+    assert isinstance(invoker.ask(Record(0, "a"), Gate(fence=fence)), ModelOutput)
+    assert invoker.limiter.snapshot().starts == 2  # the start from before the write was given up

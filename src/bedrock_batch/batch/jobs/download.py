@@ -12,7 +12,7 @@ from bedrock_batch.aws.retries import call
 from bedrock_batch.aws.s3 import S3Storage
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.environment.context import RunContext
-from bedrock_batch.environment.private_files import FILE_MODE
+from bedrock_batch.environment.private_files import private_opener
 from bedrock_batch.records import Manifest
 
 RESULT_SUFFIX = ".jsonl.out"
@@ -49,8 +49,7 @@ def _download(storage: S3Storage, uri: str, folder: Path, index: int) -> tuple[l
             manifest = _parse_manifest(storage.get_bytes(item.uri))
         elif item.name.endswith(RESULT_SUFFIX):
             path = folder / f"job-{index:05d}-{len(paths):05d}{RESULT_SUFFIX}"
-            storage.download_file(item.uri, path)
-            path.chmod(FILE_MODE)
+            storage.download_file(item.uri, path, opener=private_opener)
             paths.append(path)
     return paths, manifest
 
