@@ -9,12 +9,14 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from statistics import median
 
+from bench_answers import measure_lookup
 from bench_data import write_rows
 from bench_growth import measure_shapes
 from bench_measure import Rate
@@ -50,6 +52,7 @@ def report(folder: Path, rows: int, rounds: int, *, large: bool) -> Iterable[str
     yield from _rows_table(rows, staged, read, converse)
     runs = [_run(folder, count) for count in ((200_000, 1_000_000) if large else (rows,))]
     yield from _runs_table(runs, 1e6 / staged[1024]["ours"].cpu + 1e6 / read["ours"].cpu)
+    yield from _answers_table(folder / "answers", large)
     yield from _realtime_table(folder, 8.0 if large else 2.0)
     yield from _limiter_table(20.0 if large else 3.0)
     yield from _start_table(folder, rounds)
@@ -117,12 +120,18 @@ def _rows_table(
 
 
 def _run(folder: Path, count: int) -> tuple[RunFigures, dict[str, float]]:
+    with _inputs(folder, count) as (root, environ):
+        return run_step(root, environ), run_floor(root, environ)
+
+
+@contextmanager
+def _inputs(folder: Path, count: int) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Write rows for a run, and yield their processing directory and the environment of a local Bedrock."""
     root = folder / f"run-{count}"
     write_rows(root / "input" / "data" / "train" / "rows.parquet", count, 1024)
     with local_bedrock(folder / f"local-{count}") as environ:
-        figures, floor = run_step(root, environ), run_floor(root, environ)
+        yield root, environ
     shutil.rmtree(root)
-    return figures, floor
 
 
 def _runs_table(runs: list[tuple[RunFigures, dict[str, float]]], rows_microseconds: float) -> Iterable[str]:
@@ -144,6 +153,37 @@ def _runs_table(runs: list[tuple[RunFigures, dict[str, float]]], rows_microsecon
         yield ""
         peaks = [run.peak_mib for run, _ in runs]
         yield f"Memory of the larger run: {peaks[1] / peaks[0]:.2f} × that of the smaller (goal 1.15)."
+    yield ""
+
+
+def _answers_table(folder: Path, large: bool) -> Iterable[str]:
+    yield "## Answers of earlier runs"
+    yield ""
+    yield "Half of the questions that are looked up are in the store; prompts have 1 KB."
+    yield ""
+    yield (
+        "| answers in the store | questions | digests, µs of CPU each | search, µs | read, µs | sum (goal 5) | "
+        "memory for search and reading |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for known, asked in ((1_000_000, 1_000_000), (10_000_000, 1_000_000)) if large else ((200_000, 50_000),):
+        took = measure_lookup(folder / str(known), known, asked)
+        shutil.rmtree(folder / str(known))
+        parts = took.digest_microseconds, took.find_microseconds, took.read_microseconds
+        texts = " | ".join(f"{part:.1f}" for part in (*parts, sum(parts)))
+        yield f"| {known:,} | {asked:,} | {texts} | {took.grown_mib:.0f} MiB (goal 150) |"
+    yield ""
+    count = 200_000 if large else 20_000
+    with _inputs(folder, count) as (root, environ):
+        used = {"false": [], "true": []}
+        for reuse in ("false", "true") * 3:
+            shutil.rmtree(root / "output", ignore_errors=True)
+            used[reuse].append(run_step(root, environ, BEDROCK_ANSWER_REUSE=reuse).cpu_seconds / count * 1e6)
+    without, kept = (median(used[reuse]) for reuse in ("false", "true"))
+    yield (
+        f"A batch run of {count:,} rows takes {without:.1f} µs of client CPU a row without a store and {kept:.1f} µs if it "
+        f"keeps its answers ({kept / without:.2f} ×, medians of three alternating runs)."
+    )
     yield ""
 
 

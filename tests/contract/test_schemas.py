@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -149,6 +151,22 @@ RULESETS: dict[str, tuple[Any, bool]] = {
     "schema": ({"ruleset": {"output_schema": "{}"}, "rules": _RULES}, False),
     "template": ({"ruleset": {"user_prompt_template": 3}, "rules": _RULES}, False),
 }
+
+
+def test_the_answer_store_is_as_described(run: StepRun) -> None:
+    """A program that reads the kept answers, or a later version of the step, would not understand the files."""
+    contract = json.loads((ROOT / "contracts" / "answers.json").read_text(encoding="utf-8"))
+    client = run.world.local.client("s3")
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    keys = [key for key in keys if re.search(f"/answers/.*/{contract['name']}$", key)]
+    assert keys
+    for key in keys:
+        data = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        schema = pq.read_schema(io.BytesIO(data))
+        columns = [{"name": each.name, "type": str(each.type), "nullable": each.nullable} for each in schema]
+        assert columns == [{k: v for k, v in each.items() if k != "meaning"} for each in contract["columns"]]
+        (name, version), *_ = contract["metadata"].items()
+        assert schema.metadata[name.encode()] == version["value"].encode()
 
 
 @pytest.mark.parametrize(("content", "good"), RULESETS.values(), ids=RULESETS)
