@@ -68,9 +68,8 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 	@touch $@
 
 # Old packages change neither documents nor the order of the step's calls. The oldest set therefore leaves out the
-# contract tests, the kills, the simulation with its mutants, and the unit tests of the local Bedrock and the tools.
-OLDEST_OPTIONS ?= $(addprefix --ignore tests/,contract unit/local_bedrock unit/tools faults/test_kill_anywhere.py \
-	faults/test_simulation.py faults/test_mutants.py)
+# contract tests, the faults (kills, endings, simulation), and the tests of the local Bedrock and the tools.
+OLDEST_OPTIONS ?= $(addprefix --ignore tests/,contract faults unit/local_bedrock unit/tools functional/local_bedrock)
 
 oldest-packages:
 	@! $(or $(OLDEST_PYTHON),false) $(FITS_OLDEST) 2>/dev/null || $(MAKE) --no-print-directory build/oldest/.done
