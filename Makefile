@@ -67,9 +67,12 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 		-e '.[local,terminal]' greenlet hypothesis jsonschema pytest pytest-socket pytest-timeout pytest-xdist
 	@touch $@
 
-# Old packages change neither documents nor the order of the step's calls. The oldest set therefore leaves out the
-# contract tests, the faults (kills, endings, simulation), and the tests of the local Bedrock and the tools.
-OLDEST_OPTIONS ?= $(addprefix --ignore tests/,contract faults unit/local_bedrock unit/tools functional/local_bedrock)
+# Old packages change neither documents and laws of text nor the order of the step's calls. The oldest set therefore leaves
+# out the contract tests, the faults (kills, endings, simulation), the tutorial, the plan, and the tests of the local
+# Bedrock and the tools, and of the laws all but those of tables, result files and answers.
+OLDEST_OPTIONS ?= $(addprefix --ignore tests/,contract faults unit/local_bedrock unit/tools functional/local_bedrock \
+	functional/run/test_tutorial.py functional/plan_and_doctor/test_plan.py $(addprefix property/test_,$(addsuffix \
+	_laws.py,job_plan json_repair outer_object prompt rate_limiter)))
 
 oldest-packages:
 	@! $(or $(OLDEST_PYTHON),false) $(FITS_OLDEST) 2>/dev/null || $(MAKE) --no-print-directory build/oldest/.done
