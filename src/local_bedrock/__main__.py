@@ -16,6 +16,7 @@ from typing import Any
 
 from local_bedrock.answers.upstream import Upstream
 from local_bedrock.behaviour import Behaviour
+from local_bedrock.operations.runtime import REALTIME_OPERATIONS
 from local_bedrock.server import LocalBedrock
 
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -90,7 +91,7 @@ def _read_json(path: Path) -> Any:
 def _add_latency(behaviour: Behaviour, seconds: float) -> Behaviour:
     if seconds <= 0:
         return behaviour
-    latency = {**behaviour.latency_seconds, "InvokeModel": seconds, "Converse": seconds}
+    latency = {**behaviour.latency_seconds, **dict.fromkeys(REALTIME_OPERATIONS, seconds)}
     return dataclasses.replace(behaviour, latency_seconds=latency)
 
 

@@ -36,7 +36,8 @@ class CallFault:
     `operation` is an operation such as `Converse` or `S3.PutObject`, or a pattern such as `S3.*` or `*`. `calls` are
     the ordinals, from 1, of the faulty calls among those that match `operation`; empty means every call. `drop` closes
     the connection without a response. `body` is sent as the whole response, with `status` or 200. `when="after"` lets
-    the service do its work first; together with `drop` the response is lost.
+    the service do its work first; together with `drop` the response is lost. `when="during"` breaks the event stream of
+    ConverseStream and InvokeModelWithResponseStream behind its first `after_events` events; other calls ignore it.
     """
 
     operation: str
@@ -47,7 +48,8 @@ class CallFault:
     retry_after: float | None = None
     drop: bool = False
     body: str | None = None
-    when: Literal["before", "after"] = "before"
+    when: Literal["before", "during", "after"] = "before"
+    after_events: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class Behaviour:
     application_profiles: Mapping[str, str] = field(default_factory=dict)
     omit_optional_share: float = 0.25
     latency_seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds_per_token: float = 0.0
     throttle_share: Mapping[str, float] = field(default_factory=dict)
     quota_exceeded_creates: int = 0
     calls: tuple[CallFault, ...] = ()
@@ -137,6 +140,7 @@ class Behaviour:
         for name, shares in (("answers", self.answers), ("records", self.records)):
             values = [getattr(shares, each.name) for each in dataclasses.fields(shares) if type(each.default) is float]
             _require(min(values) >= 0 and sum(values) <= 1, name, "shares from 0 to 1 that add up to 1 at most", values)
+        _require(self.seconds_per_token >= 0, "seconds_per_token", "0 or more", self.seconds_per_token)
         for i, fault in enumerate(self.jobs):
             _require(0 <= fault.share <= 1, f"jobs[{i}].share", "from 0 to 1", fault.share)
         for model_id, day in self.ends_of_life.items():

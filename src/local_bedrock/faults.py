@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from local_bedrock.behaviour import Behaviour, CallFault
@@ -26,6 +27,15 @@ _MESSAGES = {
 _S3_STATUS = {"SlowDown": 503, "InternalError": 500, "AccessDenied": 403, "PreconditionFailed": 412, "NoSuchKey": 404}
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedFaults:
+    """The faults of one call: in place of its work, in the middle of its event stream, in place of its response."""
+
+    at_once: CallFault | None
+    during: CallFault | None
+    afterwards: CallFault | None
+
+
 class FaultInjector:
     """Decides which fault a call gets, and counts the calls that each fault's `operation` matches."""
 
@@ -36,23 +46,18 @@ class FaultInjector:
         self._lock = threading.Lock()
         self._matched: Counter[int] = Counter()
 
-    def before(self, call: Call) -> tuple[CallFault | None, CallFault | None]:
-        """Wait for the operation's latency, and choose the faults of a call.
-
-        Return the fault that replaces the call, and the fault that replaces the response after the work is done.
-        """
+    def before(self, call: Call) -> PlannedFaults:
+        """Wait for the operation's latency, and choose the faults of a call."""
         latency = self._behaviour.latency_seconds
         seconds = latency.get(call.operation, latency.get("*", 0.0))
         if seconds > 0:
             self._sleep(seconds)
-        at_once = self._journal.ask_hooks(call, "before")
-        afterwards = None
+        asked = self._journal.ask_hooks(call, "before")
+        during = asked if asked is not None and asked.when == "during" else None
+        chosen = {"before": asked if during is None else None, "during": during, "after": None}
         for fault in self._matching(call):
-            if fault.when == "before":
-                at_once = at_once or fault
-            else:
-                afterwards = afterwards or fault
-        return at_once or self._throttle(call), afterwards
+            chosen[fault.when] = chosen[fault.when] or fault
+        return PlannedFaults(chosen["before"] or self._throttle(call), chosen["during"], chosen["after"])
 
     def after(self, call: Call, planned: CallFault | None) -> CallFault | None:
         """Return the fault that replaces the response."""
@@ -100,12 +105,17 @@ def fault_response(fault: CallFault, service: str) -> Response | None:
     if fault.body is not None:
         return Response(fault.status or 200, {"Content-Type": "text/html"}, fault.body.encode())
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    message = fault.message or _MESSAGES.get(fault.code, f"The local Bedrock was told to answer with {fault.code}.")
+    message = fault_message(fault)
     if service == "s3":
         return s3_error(fault.code, message, fault.status, headers)
     if service in ("iam", "sts"):
         return _query_error(fault.code, message, fault.status, headers)
     return error_response(AwsError(fault.code, message, fault.status, headers))
+
+
+def fault_message(fault: CallFault) -> str:
+    """Return the text of a fault's error."""
+    return fault.message or _MESSAGES.get(fault.code, f"The local Bedrock was told to answer with {fault.code}.")
 
 
 def _query_error(code: str, message: str, status: int | None, headers: Mapping[str, str]) -> Response:

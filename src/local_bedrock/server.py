@@ -28,6 +28,7 @@ from local_bedrock.operations.catalogue import Catalogue
 from local_bedrock.operations.control_plane import ControlPlane
 from local_bedrock.operations.dispatcher import Dispatcher, Operation
 from local_bedrock.operations.runtime import Runtime
+from local_bedrock.operations.streams import StreamSender
 from local_bedrock.storage import INTERNAL_MARK, Storage, make_client
 from local_bedrock.wire.http import HttpServer
 from local_bedrock.wire.protocol import ServiceModels
@@ -78,7 +79,8 @@ class LocalBedrock:
         self._closing.clear()
         faults = FaultInjector(self.behaviour, self._journal, self._closing.wait)
         account = AccountOperations(self.behaviour)
-        dispatcher = Dispatcher(self._models, self._operations(), self._journal, faults, account)
+        streams = StreamSender(self.behaviour.seconds_per_token, self._closing.wait)
+        dispatcher = Dispatcher(self._models, self._operations(), self._journal, faults, account, streams)
         self._http.exchange = dispatcher.exchange
         self._http.start()
         return self
@@ -218,7 +220,9 @@ class LocalBedrock:
             "ListModelInvocationJobs": self._control.list_jobs,
             "StopModelInvocationJob": self._control.stop_job,
             "InvokeModel": runtime.invoke_model,
+            "InvokeModelWithResponseStream": runtime.stream_model,
             "Converse": runtime.converse,
+            "ConverseStream": runtime.stream_converse,
             "CountTokens": runtime.count_tokens,
             "ListFoundationModels": catalogue.list_models,
             "GetFoundationModel": catalogue.get_model,

@@ -30,6 +30,7 @@ class Family:
     thinking: Thinking = "none"
     json_schema: bool = False
     prompt_cache: bool = True
+    streams_tools: bool = True
     batch: bool = True
     profile_required: bool = False
     max_output_tokens: int = 8_192
@@ -37,6 +38,11 @@ class Family:
     """The wording of a refused sampling parameter: Anthropic's (`deprecated`) or that of Converse (`field`)."""
     example: str = ""
     """The id of one model of the family, as `ListFoundationModels` returns it."""
+
+    @property
+    def embeds(self) -> bool:
+        """Tell whether the models return a vector in place of text."""
+        return self.shape == "titan_embedding"
 
 
 _CLAUDE = Family("claude-3", r"anthropic\.claude-3-(?:haiku|sonnet|opus)", shape="anthropic", max_output_tokens=4_096)
@@ -159,6 +165,7 @@ FAMILIES: tuple[Family, ...] = (
         prefill=False,
         forced_tool=False,
         prompt_cache=False,
+        streams_tools=False,
         profile_required=True,
         example="meta.llama3-3-70b-instruct-v1:0",
     ),

@@ -7,6 +7,7 @@ from typing import Any
 
 from local_bedrock.body_checks import BodyError, read_count, read_number, read_texts, require_field
 from local_bedrock.draws import Draw
+from local_bedrock.jsonio import dump_json
 from local_bedrock.models.converse import write_converse
 from local_bedrock.questions import Answer, Question
 
@@ -124,7 +125,7 @@ def write_chat(answer: Answer, model: str) -> dict[str, Any]:
     if "gpt-oss" in model:
         message["content"] = f"<reasoning>The user wants an answer.</reasoning>{answer.text}"
     if answer.tool_name is not None:
-        function = {"name": answer.tool_name, "arguments": answer.tool_input}
+        function = {"name": answer.tool_name, "arguments": dump_json(answer.tool_input).decode()}
         message["tool_calls"] = [{"id": f"call_{answer.identity}", "type": "function", "function": function}]
     return {
         "id": f"chatcmpl-{answer.identity}",

@@ -25,7 +25,7 @@ _THINKING_ACCEPTED = {
 
 def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
     """Raise `BodyError` if the models of `family` do not accept the question."""
-    if family.shape == "titan_embedding":
+    if family.embeds:
         return
     if family.shape == "anthropic":
         refuse_unknown(question.extra_fields, MESSAGES_FIELDS)

@@ -83,15 +83,14 @@ class Catalogue:
         }
 
     def _describe_model(self, model_id: str, family: Family) -> dict[str, Any]:
-        embeds = family.shape == "titan_embedding"
         return {
             "modelArn": self._model_arn(model_id, self._region),
             "modelId": model_id,
             "modelName": model_name(model_id),
             "providerName": _PROVIDERS[model_id.partition(".")[0]],
             "inputModalities": ["TEXT"],
-            "outputModalities": ["EMBEDDING" if embeds else "TEXT"],
-            "responseStreamingSupported": False,
+            "outputModalities": ["EMBEDDING" if family.embeds else "TEXT"],
+            "responseStreamingSupported": not family.embeds,
             "customizationsSupported": [],
             "inferenceTypesSupported": ["INFERENCE_PROFILE" if family.profile_required else "ON_DEMAND"],
             "modelLifecycle": describe_lifecycle(

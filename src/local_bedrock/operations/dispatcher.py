@@ -12,7 +12,9 @@ from local_bedrock.errors import AwsError
 from local_bedrock.faults import FaultInjector, fault_response, s3_error, s3_operation
 from local_bedrock.journal import Call, Journal
 from local_bedrock.operations.account import AccountOperations
+from local_bedrock.operations.streams import StreamSender
 from local_bedrock.storage import INTERNAL_MARK
+from local_bedrock.wire.event_stream import EventStream
 from local_bedrock.wire.protocol import (
     Request,
     Response,
@@ -23,7 +25,7 @@ from local_bedrock.wire.protocol import (
     parse_request,
 )
 
-Operation = Callable[[Mapping[str, Any]], "Response | Mapping[str, Any]"]
+Operation = Callable[[Mapping[str, Any]], "Response | EventStream | Mapping[str, Any]"]
 _SCOPE = re.compile(r"/([a-z0-9-]+)/aws4_request")
 _UNRECORDED = frozenset({"body", "messages", "system", "toolConfig", "input", "additionalModelRequestFields"})
 
@@ -38,12 +40,14 @@ class Dispatcher:
         journal: Journal,
         faults: FaultInjector,
         account: AccountOperations,
+        streams: StreamSender,
     ) -> None:
         self._models = models
         self._operations = operations
         self._journal = journal
         self._faults = faults
         self._account = account
+        self._streams = streams
 
     def exchange(self, request: Request, ask_moto: Callable[[], Response]) -> Response | None:
         """Answer one request, or return None to drop the connection."""
@@ -59,17 +63,19 @@ class Dispatcher:
         except AwsError as error:
             return error_response(error)
         call = self._journal.begin(route.operation)
-        at_once, planned = self._faults.before(call)
-        if at_once is not None:
-            return _commit(call, at_once)
-        response = self._perform(route, labels, request, call)
-        afterwards = self._faults.after(call, planned)
+        planned = self._faults.before(call)
+        if planned.at_once is not None:
+            return _commit(call, planned.at_once)
+        response = self._perform(route, labels, request, call, planned.during)
+        afterwards = self._faults.after(call, planned.afterwards)
         if afterwards is not None:
             return _commit(call, afterwards)
         call.status = response.status
         return response
 
-    def _perform(self, route: Route, labels: Mapping[str, str], request: Request, call: Call) -> Response:
+    def _perform(
+        self, route: Route, labels: Mapping[str, str], request: Request, call: Call, fault: CallFault | None
+    ) -> Response:
         try:
             operation = self._operations.get(route.operation)
             if operation is None:
@@ -78,6 +84,8 @@ class Dispatcher:
             params = parse_request(route, labels, request)
             call.detail.update((name, value) for name, value in params.items() if name not in _UNRECORDED)
             result = operation(params)
+            if isinstance(result, EventStream):
+                return self._streams.respond(result, call, fault)
             return result if isinstance(result, Response) else json_response(route.model, result)
         except AwsError as error:
             call.error = error.code
@@ -93,11 +101,11 @@ class Dispatcher:
         if service == "s3":
             bucket, _, key = unquote(request.raw_path).lstrip("/").partition("/")
             call.detail.update(bucket=bucket, key=key)
-        at_once, planned = self._faults.before(call)
-        if at_once is not None:
-            return _commit(call, at_once, service)
+        planned = self._faults.before(call)
+        if planned.at_once is not None:
+            return _commit(call, planned.at_once, service)
         response = self._account.answer(call.operation, request) or _ask(ask_moto, service)
-        afterwards = self._faults.after(call, planned)
+        afterwards = self._faults.after(call, planned.afterwards)
         if afterwards is not None:
             return _commit(call, afterwards, service)
         call.status = response.status

@@ -1,4 +1,4 @@
-"""The operations of `bedrock-runtime`: InvokeModel, Converse and CountTokens."""
+"""The operations of `bedrock-runtime`: InvokeModel, Converse, their streams, and CountTokens."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from local_bedrock.journal import Journal
 from local_bedrock.jsonio import dump_json, load_json
 from local_bedrock.models.converse import read_converse, write_converse
 from local_bedrock.models.registry import Model, ModelRegistry
-from local_bedrock.questions import Answer, Question, prompt_hash
+from local_bedrock.models.streams import split_converse, split_model_output
+from local_bedrock.questions import Answer, prompt_hash
+from local_bedrock.wire.event_stream import EventStream
 from local_bedrock.wire.protocol import Response, json_headers
+
+REALTIME_OPERATIONS = ("InvokeModel", "InvokeModelWithResponseStream", "Converse", "ConverseStream")
 
 
 class Runtime:
@@ -26,12 +30,7 @@ class Runtime:
     def invoke_model(self, params: Mapping[str, Any]) -> Response:
         """InvokeModel: request and response bodies have the model's own format."""
         model = self._registry.resolve_on_demand(params["modelId"])
-        try:
-            question = self._registry.read_body(model, _read_json(params.get("body")), in_batch=False)
-            answer = self._registry.answer(model, question)
-        except BodyError as error:
-            raise AwsError("ValidationException", error.message) from error
-        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        answer = self._answer_body(model, params)
         headers = {
             **json_headers(),
             "X-Amzn-Bedrock-Input-Token-Count": str(answer.input_tokens),
@@ -40,23 +39,54 @@ class Runtime:
         }
         return Response(200, headers, dump_json(self._registry.write_body(model, answer)))
 
+    def stream_model(self, params: Mapping[str, Any]) -> EventStream:
+        """InvokeModelWithResponseStream: the chunks have the model's own format."""
+        model = self._registry.resolve_on_demand(params["modelId"])
+        if model.family.embeds:
+            raise AwsError("ValidationException", "The model is unsupported for streaming")
+        answer = self._answer_body(model, params)
+        metrics = {
+            "inputTokenCount": answer.input_tokens,
+            "outputTokenCount": answer.output_tokens,
+            "invocationLatency": 1,
+            "firstByteLatency": 1,
+        }
+        events = split_model_output(model.family.shape, self._registry.write_body(model, answer), metrics)
+        return EventStream({"X-Amzn-Bedrock-Content-Type": "application/json"}, events)
+
+    def _answer_body(self, model: Model, params: Mapping[str, Any]) -> Answer:
+        try:
+            question = self._registry.read_body(model, _read_json(params.get("body")), in_batch=False)
+            answer = self._registry.answer(model, question)
+        except BodyError as error:
+            raise AwsError("ValidationException", error.message) from error
+        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        return answer
+
     def converse(self, params: Mapping[str, Any]) -> Response:
         """Converse: all models share one format."""
         model = self._registry.resolve_on_demand(params["modelId"])
-        question, answer = self._answer_converse(model, params)
-        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
-        return Response(200, json_headers(), dump_json(write_converse(answer)))
+        return Response(200, json_headers(), dump_json(write_converse(self._answer_converse(model, params))))
 
-    def _answer_converse(self, model: Model, params: Mapping[str, Any]) -> tuple[Question, Answer]:
-        if model.family.shape == "titan_embedding":
+    def stream_converse(self, params: Mapping[str, Any]) -> EventStream:
+        """ConverseStream: the events of all models share one format."""
+        model = self._registry.resolve_on_demand(params["modelId"])
+        if params.get("toolConfig") and not model.family.streams_tools:
+            raise AwsError("ValidationException", "This model doesn't support tool use in streaming mode.")
+        return EventStream({}, split_converse(write_converse(self._answer_converse(model, params))))
+
+    def _answer_converse(self, model: Model, params: Mapping[str, Any]) -> Answer:
+        if model.family.embeds:
             raise AwsError("ValidationException", "This action doesn't support the model that you provided.")
         try:
             question = self._registry.check(model, read_converse(params), in_batch=False)
-            return question, self._registry.answer(model, question)
+            answer = self._registry.answer(model, question)
         except BodyError as error:
             # Converse passes on the message of the model's own API with this prefix.
             text = f"The model returned the following errors: {error.message}"
             raise AwsError("ValidationException", text) from error
+        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        return answer
 
     def count_tokens(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """CountTokens: as at AWS, for bare ids of Claude models only. The count is an estimate."""

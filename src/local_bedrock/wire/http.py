@@ -14,7 +14,7 @@ from typing import Any, cast
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler
 
-from local_bedrock.wire.protocol import Request, Response
+from local_bedrock.wire.protocol import DroppedConnection, Request, Response
 
 try:
     from moto.moto_server.werkzeug_app import MotoRequestHandler as _HandlerBase
@@ -75,6 +75,9 @@ class ConnectionHandler(_HandlerBase):  # type: ignore[misc] # werkzeug and moto
         return call_wsgi(self.server.moto, environ)
 
     def _write(self, response: Response) -> None:
+        if response.chunks is not None:
+            self._write_chunks(response)
+            return
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
@@ -84,6 +87,26 @@ class ConnectionHandler(_HandlerBase):  # type: ignore[misc] # werkzeug and moto
         self.end_headers()
         if response.body and not bodiless:
             self.wfile.write(response.body)
+
+    def _write_chunks(self, response: Response) -> None:
+        """Write the chunks as they come. A client of HTTP/1.0 sees the end of the body by the end of the connection."""
+        framed = self.request_version != "HTTP/1.0"
+        self.close_connection = self.close_connection or not framed
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if framed:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for chunk in response.chunks or ():
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if framed else chunk)
+        except DroppedConnection:
+            self.close_connection = True
+            _shut(self.connection)
+            return
+        if framed:
+            self.wfile.write(b"0\r\n\r\n")
 
     def version_string(self) -> str:
         """Return the value of the Server header."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -34,11 +34,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response."""
+    """One HTTP response: a body, or the chunks of a body that is sent while it comes into being."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    chunks: Iterator[bytes] | None = None
+
+
+class DroppedConnection(Exception):  # noqa: N818 - it is an order to the server, not an error
+    """Raised by the chunks of a response: the connection ends here, in the middle of the body."""
 
 
 @dataclass(frozen=True, slots=True)

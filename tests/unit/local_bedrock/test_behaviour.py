@@ -48,7 +48,7 @@ def test_behaviour_is_read_from_json(tmp_path, form):
         ({"seed": True}, "behaviour.seed must be of type int"),
         ({"jobs": {}}, "behaviour.jobs must be a list"),
         ({"jobs": [{"share": "half"}]}, r"behaviour.jobs\[0\].share must be a number"),
-        ({"calls": [{"operation": "Converse", "when": "later"}]}, r"calls\[0\].when must be one of before, after"),
+        ({"calls": [{"operation": "Converse", "when": "later"}]}, r"calls\[0\].when must be one of before, during"),
         ([], "behaviour must be an object"),
         ({"records": {"missing": 0.6, "error": 0.5}}, "records must be shares from 0 to 1 that add up to 1 at most"),
         ({"jobs": [{"share": 60}]}, r"jobs\[0\].share must be from 0 to 1, not 60"),
