@@ -26,6 +26,8 @@ class Question:
     """Tool name to JSON schema."""
     tool_choice: str | None = None
     """`auto`, `any`, `none`, or `tool:<name>`."""
+    has_tool_result: bool = False
+    """Whether the last message brings the result of a tool, which the model answers in text unless a tool is forced."""
     output_schema: Any = None
     """The schema of structured output, or None."""
     thinking: str | None = None

@@ -121,6 +121,8 @@ def estimate_tokens(*texts: str) -> int:
 def _chosen_tool(question: Question) -> str | None:
     if not question.tools or question.tool_choice == "none":
         return None
+    if question.has_tool_result and not question.forces_tool:
+        return None
     wanted = (question.tool_choice or "").removeprefix("tool:")
     return wanted if wanted in question.tools else next(iter(question.tools))
 

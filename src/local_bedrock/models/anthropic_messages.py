@@ -43,6 +43,7 @@ def read_messages(body: Mapping[str, Any]) -> Question:
         stop_sequences=read_texts(body, "stop_sequences"),
         tools=_read_tools(tools) if tools else {},
         tool_choice=_read_tool_choice(body.get("tool_choice")),
+        has_tool_result=_has_tool_result(body["messages"][-1]["content"]),
         output_schema=_read_output_schema(body.get("output_config")),
         thinking=_read_thinking(body),
         effort=(body.get("output_config") or {}).get("effort"),
@@ -119,8 +120,14 @@ def _read_text(content: Any, path: str) -> tuple[str, bool]:
             if not block["text"].strip():
                 raise BodyError("messages: text content blocks must contain non-whitespace text")
             texts.append(block["text"])
+        if kind == "tool_result":
+            texts.append(_read_text(block.get("content"), f"{path}.{i}.tool_result.content")[0])
         marked = marked or "cache_control" in block
     return "\n".join(texts), marked
+
+
+def _has_tool_result(content: Any) -> bool:
+    return isinstance(content, list) and any(block["type"] == "tool_result" for block in content)
 
 
 def _read_tools(tools: Any) -> dict[str, Any]:

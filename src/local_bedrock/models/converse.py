@@ -9,6 +9,7 @@ from botocore.model import OperationModel
 
 from local_bedrock.body_checks import BodyError
 from local_bedrock.errors import AwsError
+from local_bedrock.jsonio import dump_json
 from local_bedrock.questions import Answer, Question
 from local_bedrock.wire.constraints import violations
 from local_bedrock.wire.shapes import read_value
@@ -32,7 +33,6 @@ def read_converse(params: Mapping[str, Any]) -> Question:
     inference = params.get("inferenceConfig") or {}
     extra = params.get("additionalModelRequestFields") or {}
     tool_config = params.get("toolConfig") or {}
-    tools = [tool["toolSpec"] for tool in tool_config.get("tools", ()) if "toolSpec" in tool]
     blocks = [block for message in messages for block in message["content"]]
     everything = [*blocks, *(params.get("system") or ()), *tool_config.get("tools", ())]
     return Question(
@@ -44,8 +44,9 @@ def read_converse(params: Mapping[str, Any]) -> Question:
         top_p=inference.get("topP", extra.get("top_p")),
         top_k=extra.get("top_k"),
         stop_sequences=tuple(inference.get("stopSequences") or ()),
-        tools={tool["name"]: tool["inputSchema"].get("json", {}) for tool in tools},
-        tool_choice=_read_tool_choice(tool_config.get("toolChoice")),
+        tools=read_tools(tool_config),
+        tool_choice=read_tool_choice(tool_config.get("toolChoice")),
+        has_tool_result=any("toolResult" in block for block in messages[-1]["content"]),
         output_schema=_read_output_schema(params, extra),
         thinking=(extra.get("thinking") or {}).get("type"),
         effort=(params.get("outputConfig") or extra.get("output_config") or {}).get("effort"),
@@ -67,14 +68,29 @@ def _read_text(content: Iterable[Mapping[str, Any]], position: int) -> str:
                 f"The text field in the ContentBlock object at messages.{position}.content.{i} is blank. "
                 "Add text to the text field, and try again."
             )
-    return "\n".join(block["text"] for block in blocks if "text" in block)
+    return "\n".join(text for block in blocks if (text := read_block_text(block)))
 
 
-def _read_tool_choice(choice: Mapping[str, Any] | None) -> str | None:
+def read_tools(tool_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of each tool by its name."""
+    tools = [tool["toolSpec"] for tool in tool_config.get("tools", ()) if "toolSpec" in tool]
+    return {tool["name"]: tool["inputSchema"].get("json", {}) for tool in tools}
+
+
+def read_tool_choice(choice: Mapping[str, Any] | None) -> str | None:
+    """Return the choice of a tool as `Question.tool_choice` has it."""
     if not choice:
         return None
     kind, value = next(iter(choice.items()))
     return f"tool:{value['name']}" if kind == "tool" else kind
+
+
+def read_block_text(block: Mapping[str, Any]) -> str | None:
+    """Return the text of a content block: what it says, or what a tool has returned."""
+    if "toolResult" not in block:
+        return block.get("text")
+    parts = block["toolResult"].get("content") or ()
+    return "\n".join(part["text"] if "text" in part else dump_json(part.get("json")).decode() for part in parts)
 
 
 def _read_output_schema(params: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from local_bedrock.body_checks import BodyError, read_count, read_number, read_texts, require_field
 from local_bedrock.draws import Draw
 from local_bedrock.jsonio import dump_json
-from local_bedrock.models.converse import write_converse
+from local_bedrock.models.converse import read_block_text, read_tool_choice, read_tools, write_converse
 from local_bedrock.questions import Answer, Question
 
 _FINISH_REASONS = {
@@ -24,6 +24,7 @@ def read_nova(body: Mapping[str, Any]) -> Question:
     """Read Amazon Nova's body: Converse-like blocks, `inferenceConfig` in camel case."""
     require_nova(body)
     inference = body.get("inferenceConfig") or {}
+    tool_config = body.get("toolConfig") or {}
     turns = [(message["role"], _block_text(message.get("content"))) for message in body["messages"]]
     prefill = turns.pop()[1] if turns[-1][0] == "assistant" else None
     return Question(
@@ -34,6 +35,9 @@ def read_nova(body: Mapping[str, Any]) -> Question:
         temperature=read_number(inference, "temperature", 0, 1),
         top_p=read_number(inference, "topP", 0, 1),
         stop_sequences=read_texts(inference, "stopSequences"),
+        tools=read_tools(tool_config),
+        tool_choice=read_tool_choice(tool_config.get("toolChoice")),
+        has_tool_result=any("toolResult" in block for block in body["messages"][-1]["content"]),
     )
 
 
@@ -56,7 +60,8 @@ def malformed(detail: str) -> BodyError:
 
 
 def _block_text(blocks: Any) -> str:
-    return "\n".join(block["text"] for block in blocks or () if isinstance(block, dict) and "text" in block)
+    texts = [read_block_text(block) for block in blocks or () if isinstance(block, dict)]
+    return "\n".join(text for text in texts if text)
 
 
 def write_nova(answer: Answer, _model: str) -> dict[str, Any]:
@@ -98,8 +103,8 @@ def read_chat(body: Mapping[str, Any]) -> Question:
         raise BodyError("messages: at least one message is required")
     turns = [(message.get("role"), _chat_text(message.get("content"))) for message in body["messages"]]
     prefill = turns.pop()[1] if turns[-1][0] == "assistant" else None
+    turns = turns or [("user", "")]
     tools = [tool["function"] for tool in body.get("tools") or ()]
-    choice = body.get("tool_choice")
     form = body.get("response_format") or {}
     return Question(
         prompt="\n\n".join(text for role, text in turns if role not in ("system", "developer")),
@@ -110,13 +115,20 @@ def read_chat(body: Mapping[str, Any]) -> Question:
         top_p=read_number(body, "top_p", 0, 1),
         stop_sequences=read_texts(body, "stop") if isinstance(body.get("stop"), list) else (),
         tools={tool["name"]: tool.get("parameters", {}) for tool in tools},
-        tool_choice=f"tool:{choice['function']['name']}" if isinstance(choice, dict) else choice,
+        tool_choice=_chat_tool_choice(body.get("tool_choice")),
+        has_tool_result=turns[-1][0] == "tool",
         output_schema=form.get("json_schema", {}).get("schema") if form.get("type") == "json_schema" else None,
     )
 
 
 def _chat_text(content: Any) -> str:
     return content if isinstance(content, str) else _block_text(content)
+
+
+def _chat_tool_choice(choice: Any) -> str | None:
+    if isinstance(choice, Mapping):
+        return f"tool:{choice['function']['name']}"
+    return "any" if choice == "required" else choice
 
 
 def write_chat(answer: Answer, model: str) -> dict[str, Any]:
