@@ -173,6 +173,19 @@ class Manifest(BaseModel):
     output_token_count: int | None = Field(default=None, alias="outputTokenCount")
 
 
+_VALIDATION = "validation-"
+
+
+def validation_purpose(attempt: int) -> str:
+    """Return the purpose of a validation retry, by which a journal tells it from the record's other requests."""
+    return f"{_VALIDATION}{attempt}"
+
+
+def attempt_of(purpose: str) -> int:
+    """Return the number of the validation retry with this purpose, 0 for every other request."""
+    return int(purpose.removeprefix(_VALIDATION)) if purpose.startswith(_VALIDATION) else 0
+
+
 def prompt_check(prompt: str) -> int:
     """Return the CRC-32 of a prompt, by which a result under the wrong record id is noticed."""
     return zlib.crc32(prompt.encode("utf-8", "surrogatepass"))

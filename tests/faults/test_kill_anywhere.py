@@ -176,6 +176,30 @@ def test_a_kill_costs_nothing_more_where_half_of_the_rows_are_answered_already(
     assert ordinal > 10
 
 
+@pytest.mark.parametrize("ordinal", [14, 19, 24])
+def test_another_run_pays_for_nothing_that_a_killed_run_was_answered(
+    tmp_path: Path, local: LocalBedrock, ordinal: int
+) -> None:
+    """A user who starts another run after a kill, and again after the next, would pay for the same answers twice."""
+    rows, settings = 12, realtime_settings
+    step = lay_out(tmp_path / "undisturbed", rows, settings(local))
+    assert run_to_end(step) == 0, step.log
+    expected = step.outputs
+    step = lay_out(tmp_path / "killed", rows, settings(local))
+    paid, killer = local.charges, Killer(ordinal, "after")
+    for tokens in ("7001", "7002", "7003"):  # three runs that ask the same; two of them are never started again
+        run = replace(step, settings={**step.settings, **SELDOM_BEATS, "BEDROCK_MAX_TOKENS": tokens})
+        killer = Killer(ordinal, "after") if tokens != "7003" else Killer(1000, "after")
+        local.hooks.append(killer)
+        killer.process = process = start(run)
+        process.join(60)
+        local.hooks.remove(killer)
+        assert killer.fired == (tokens != "7003"), run.log
+    assert step.outputs == expected
+    again = (local.charges - paid).total() - rows
+    assert again <= 2, step.log  # one request may be under way at each kill
+
+
 @pytest.mark.parametrize("seed", SEEDS, ids=[f"share_{number}" for number in SEEDS])
 @pytest.mark.parametrize(
     ("settings", "rows"),

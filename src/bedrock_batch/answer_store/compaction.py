@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from bedrock_batch.answer_store.markers import MARKER
 from bedrock_batch.answer_store.place import Place, VanishedError
 from bedrock_batch.answer_store.segments import MERGED, NAME, encode_segment, merge_tables, open_segment
 from bedrock_batch.errors import RunError
@@ -41,11 +42,13 @@ def merge_small(place: Place, frame: str, limits: MergeLimits) -> int:
     there twice. If a deletion fails, everything stays: the merged segment names what it stands for, which readers leave
     out and no later run merges again. Several processes may merge at once.
     """
-    sizes = {name: size for name, size in place.files(frame) if NAME.fullmatch(name)}
+    files = dict(place.files(frame))
+    sizes = {name: size for name, size in files.items() if NAME.fullmatch(name)}
     if not limits.is_crowded(sizes.values()):
         return 0
+    closed = {name for name, size in files.items() if MARKER.fullmatch(name) and not size}
     try:
-        return _Compaction(place, frame, sizes, limits).run()
+        return _Compaction(place, frame, sizes, limits).run(closed)
     except VanishedError:  # another process merges the same segments
         return 0
 
@@ -60,8 +63,9 @@ class _Compaction:
         self._limits = limits
         self._may_delete = True
 
-    def run(self) -> int:
-        """Merge, and return how many segments were merged."""
+    def run(self, closed: Collection[str]) -> int:
+        """Merge, delete the `closed` markers of runs that could not, and return how many segments were merged."""
+        self._delete(closed)
         stood_for, full = self._read_merged()
         left = stood_for & self._sizes.keys()  # a process was killed before it deleted them, or may not delete
         self._delete(left)

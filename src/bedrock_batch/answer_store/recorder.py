@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from bedrock_batch.answer_store.frame_links import LinkedFrames
+from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answer_store.questions import Digests, QuestionLog, digest_attempts
 from bedrock_batch.answer_store.segments import answer_table
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.models.model_input import ModelInput
-from bedrock_batch.models.question_frame import fallback_frame, model_of
-from bedrock_batch.records import ModelOutput
+from bedrock_batch.records import ModelOutput, attempt_of
 from bedrock_batch.text import printable, shorten
 
 # A segment is written when so many answers or bytes wait, or when the oldest has waited for so many seconds.
@@ -73,13 +74,14 @@ class AnswerRecorder:
         log: logging.Logger,
     ) -> None:
         self._store = store
-        self._frame = asked.frame
-        self._model_id = asked.model_id
+        self._asked = asked
+        self._frames = LinkedFrames(store, asked.frame, asked.model_id)
         self._run_id = run_id
         self._questions = questions
         self._now = now
         self._log = log
-        self._linked: set[str] = set()
+        self._marked: dict[tuple[str, str], None] = {}
+        self._ledgers: list[Marker] = []
         self._waiting: defaultdict[str, _WaitingAnswers] = defaultdict(_WaitingAnswers)
         self._count = self._bytes = 0
         self._since: datetime | None = None
@@ -87,6 +89,44 @@ class AnswerRecorder:
         self.numbers: npt.NDArray[np.int64] | None = None
         self.known: npt.NDArray[np.bool_] | None = None
         self.find: Callable[[Digests], npt.NDArray[np.bool_]] | None = None
+
+    def open(self, ledger: str, frame: str = "", nested_id: str = "") -> None:
+        """Mark the frames of the run, so that others find what only a ledger has; call it before the first request.
+
+        `nested_id` is the id of the nested run whose ledger it is and which asks in `frame`, empty for the run itself.
+        """
+        with self._warning(0):
+            asked = self._asked
+            self._ledgers.append(Marker(self._run_id, ledger, asked.frame, asked.model_id, nested_id))
+            for each in {asked.frame: None, frame or asked.frame: None}:
+                self._mark(each)
+
+    def _mark(self, frame: str) -> None:
+        for marker in self._ledgers:
+            if (frame, marker.name) not in self._marked:
+                self._marked[frame, marker.name] = None  # before the write: one that fails is not tried for each answer
+                self._store.mark(frame, marker)
+
+    def close(self) -> None:
+        """Remove the markers of the run, which is finished, unless answers could not be kept."""
+        with self._warning(0):
+            for frame, name in () if self._has_failed else tuple(self._marked):
+                self._store.unmark(frame, name)
+
+    def label(self, output: ModelOutput, purpose: str) -> dict[str, Any]:
+        """Return what a line of the journal says of an answer, so that other runs can keep it; callers are threads.
+
+        That is the digest of its question and its time, in milliseconds since 1970; nothing if that fails.
+        """
+        try:
+            number = output.number if self.numbers is None else int(self.numbers[output.number])
+            digest, attempt = self._questions.digest_of(number), attempt_of(purpose)
+            if attempt:
+                digest = digest_attempts(digest, attempt)
+            return {"question": digest.tobytes().hex(), "at": int(self._now().timestamp() * 1000)}
+        except Exception as error:  # the answer counts for the run all the same
+            self._log.debug("answer_store=%s label=no: %s", self._store.location, _describe(error))
+            return {}
 
     def add(
         self,
@@ -140,8 +180,8 @@ class AnswerRecorder:
         for frame, taken in waiting.items():
             with self._warning(len(taken)):
                 answers = self._as_table(taken)
-                for place in self._places_of(frame) if answers.num_rows else ():
-                    self._store.keep(place, answers)
+                if answers.num_rows:
+                    self._frames.keep(frame, answers)
 
     def compact(self) -> None:
         """Merge the small files that the store has in the frames of the run, if there are many."""
@@ -162,6 +202,7 @@ class AnswerRecorder:
         has_waited = abs((now - self._since).total_seconds()) >= SECONDS_HELD  # the clock may be set back
         if self._count >= ANSWERS_AT_ONCE or self._bytes >= BYTES_AT_ONCE or has_waited:
             self.flush()
+        self._mark(frame)
 
     def _as_table(self, waiting: _WaitingAnswers) -> pa.Table:
         """Return answers as a segment holds them, without retries that the store has.
@@ -178,18 +219,6 @@ class AnswerRecorder:
                 is_new[mine] = ~self.find(digests[mine])
         values = waiting.values if is_new.all() else [list(compress(column, is_new)) for column in waiting.values]
         return answer_table(digests[is_new], values, self._run_id)
-
-    def _places_of(self, frame: str) -> list[str]:
-        """Return the frames under which answers are kept, with a link to the first from the frame of the run.
-
-        An answer of the fallback model is also an answer to a question that a run with this model as its primary asks.
-        """
-        is_fallback = model_of(frame) != model_of(self._frame)
-        place = fallback_frame(self._frame, self._model_id, frame) if is_fallback else frame
-        if place not in (self._frame, *self._linked):
-            self._store.link(self._frame, place)
-            self._linked.add(place)
-        return [place, frame] if is_fallback else [place]
 
     @contextmanager
     def _warning(self, count: int) -> Iterator[None]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from bedrock_batch.answer_store.markers import FRAME, MARKER, belongs_to
 from bedrock_batch.answer_store.place import Place
 from bedrock_batch.answer_store.segments import NAME, SegmentReader, encode_segment, open_segment
-from bedrock_batch.answer_store.store import FRAME, LINK
+from bedrock_batch.answer_store.store import LINK
 from bedrock_batch.errors import RunError
 from bedrock_batch.models.question_frame import model_of
 
@@ -45,8 +46,13 @@ def list_holdings(place: Place, model: str | None = None) -> Iterator[Holding]:
 
 
 def list_holdings_of_run(place: Place, run_id: str) -> Iterator[Holding]:
-    """Yield the segments that hold answers of a run. RunError if a segment is damaged, since its runs are unknown."""
+    """Yield the segments that hold answers of a run, and its markers, which lead to further answers in its ledger.
+
+    RunError if a segment is damaged, since its runs are unknown.
+    """
     for frame, name, size in place.everything():
+        if FRAME.fullmatch(frame) and belongs_to(name, run_id):
+            yield Holding(frame, name, size, 0)
         if FRAME.fullmatch(frame) and NAME.fullmatch(name):
             with open_segment(place, frame, name, size) as reader:
                 mine = pc.sum(pc.equal(reader.run_ids(), run_id)).as_py() or 0
@@ -56,7 +62,7 @@ def list_holdings_of_run(place: Place, run_id: str) -> Iterator[Holding]:
 
 def is_of_store(frame: str, name: str) -> bool:
     """Return whether a file is one that the store writes."""
-    return bool(FRAME.fullmatch(frame)) and any(kind.fullmatch(name) for kind in (NAME, LINK, _PARTIAL))
+    return bool(FRAME.fullmatch(frame)) and any(kind.fullmatch(name) for kind in (NAME, LINK, MARKER, _PARTIAL))
 
 
 def remove(place: Place, holding: Holding, run_id: str | None) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from bedrock_batch.answer_store.compaction import LIMITS, MergeLimits, merge_small
+from bedrock_batch.answer_store.markers import FRAME, MARKER, Marker, parse_marker
 from bedrock_batch.answer_store.place import Place, VanishedError
 from bedrock_batch.answer_store.questions import Digests
 from bedrock_batch.answer_store.segments import MERGED, NAME, encode_segment, open_segment
@@ -22,7 +23,6 @@ from bedrock_batch.errors import RunError
 from bedrock_batch.models.question_frame import model_of
 
 LINK = re.compile(r"then-[0-9a-f]{32}\.json")
-FRAME = re.compile(r"[^/.][^/]*/[0-9a-f]{32}")
 # A run gives up on a frame that changes so often while it is read.
 _MOST_LISTINGS = 20
 Positions = npt.NDArray[np.int64]
@@ -73,6 +73,7 @@ class AnswerStore:
         self._place = place
         self._limits = limits
         self._crowded: dict[str, None] = {}
+        self._marked: dict[tuple[str, str], None] = {}
 
     @property
     def location(self) -> str:
@@ -104,6 +105,9 @@ class AnswerStore:
                 found.append((frame, name, size))
             elif LINK.fullmatch(name):
                 links.add(self._linked(frame, name))
+            elif MARKER.fullmatch(name):
+                if size:  # an empty one is closed
+                    self._marked[frame, name] = None
             else:
                 raise self._foreign(frame, name)
         if self._limits.is_crowded(size for _, _, size in found):
@@ -154,6 +158,31 @@ class AnswerStore:
         """Store that what `frame` asks was refused and asked in the frame `then`, so that `segments` looks there."""
         data = json.dumps({"then": then}).encode("ascii")
         self._place.write(frame, f"then-{then.rpartition('/')[2]}.json", data)
+
+    def mark(self, frame: str, marker: Marker) -> None:
+        """Store that a run asks in a frame, until `unmark`."""
+        self._place.write(frame, marker.name, marker.encode())
+
+    def unmark(self, frame: str, name: str) -> None:
+        """Close a marker: delete it, or empty it if this process may not delete."""
+        try:
+            self._place.delete(frame, name)
+        except RunError:  # most runs may not delete, and need not
+            self._place.write(frame, name, b"")
+
+    def markers(self) -> Iterator[tuple[str, str, Marker | None]]:
+        """Yield the frame, the name and the content of each open marker that `segments` has seen.
+
+        The content is None if it is damaged or of another version. A marker that was closed meanwhile is left out.
+        """
+        for frame, name in tuple(self._marked):
+            try:
+                data = self._place.read(frame, name)
+            except VanishedError:
+                continue
+            if data:
+                marker = parse_marker(data)
+                yield frame, name, marker if marker and marker.name == name else None
 
     def _look_through(self, search: _Search, frame: str, segments: list[Segment]) -> None:
         """Look through the segments of a frame; list them again if one has gone in the meantime."""

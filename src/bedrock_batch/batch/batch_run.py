@@ -106,12 +106,17 @@ class BatchRun:
         return not model_obstacles(model, self._context.clients.bedrock)
 
     @contextmanager
-    def _nested_run(self, parts: Mapping[str, str], count: int, folder_name: str, run: Run) -> Iterator[Run]:
+    def _nested_run(
+        self, parts: Mapping[str, str], count: int, folder_name: str, run: Run, asked: ModelInput
+    ) -> Iterator[Run]:
         """Hold a nested run with its own ledger and folder, and finish it at the end of the block."""
         folder = run.folder / folder_name
         folder.mkdir(FOLDER_MODE)
         parts = {"within": run.ledger.run_id, **parts}
         with claim_run(self._processor, parts, run_id_of(parts), count, folder, run.options) as nested:
+            if (recorder := self._processor.recorder) is not None and not nested.ledger.finished:
+                recorder.open(nested.ledger.absolute_location, asked.frame, nested.ledger.run_id)
+                nested.ledger.journal.label = recorder.label
             yield nested
             self._end_over_losses()
             nested.ledger.finish()
@@ -134,7 +139,7 @@ class BatchRun:
         splits = [EarlierSplit(number, None) for number in beginnings] + [EarlierSplit(refused[-1].file.stop, None)]
         name = digest(json.dumps([asked.model_id, asked.head, asked.tail]), 32)
         parts = {"fallback": asked.model_id, "parameters": name}
-        with self._nested_run(parts, count, f"fallback-{name[:8]}", run) as nested:
+        with self._nested_run(parts, count, f"fallback-{name[:8]}", run, asked) as nested:
             for job, outputs, answers in self._run_jobs(records, asked, nested, splits):
                 earlier = refused[job.file.index]
                 self._log.add_job(earlier, None, self._context.log)
@@ -193,7 +198,7 @@ class BatchRun:
         outputs: Outputs = {}
         records = read_records(job_file, job_file.numbers)
         folder = f"again-{job_file.index}-{body[:8]}"
-        with self._nested_run(parts, len(job_file.numbers), folder, run) as nested:
+        with self._nested_run(parts, len(job_file.numbers), folder, run, asked) as nested:
             for _, others, answered in self._run_jobs(records, asked, nested):
                 outputs.update(others)
                 answers.extend(answered)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +23,8 @@ class AnswerJournal:
 
     One row may be asked for several purposes: the first time, as fallback for batch, and after each failed validation.
     Outputs of earlier starts are in a file on disk, and memory holds their offsets. Each request whose output is stored
-    here passes `fence` first, and so does storing it.
+    here passes `fence` first, and so does storing it. `label` returns further members for the line of an answer to a
+    purpose, by which other runs find it.
     """
 
     def __init__(self, store: LedgerStore, owner: str, folder: Path, fence: Fence) -> None:
@@ -34,6 +37,7 @@ class AnswerJournal:
         self._pending_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._sequence = 0
+        self.label: Callable[[ModelOutput, str], Mapping[str, Any]] = _no_label
 
     def load(self, *, failures: bool) -> int:
         """Read the outputs of earlier starts and return their number; with `failures`, retryable errors count, too.
@@ -105,9 +109,10 @@ class AnswerJournal:
         then asks and stores on its own.
         """
         self.fence.check()
+        line = _line(output, purpose, check, self.label)
         ticket: Future[None] = Future()
         with self._pending_lock:
-            self._pending.append((_line(output, purpose, check), ticket))
+            self._pending.append((line, ticket))
         with self._write_lock:
             if not ticket.done():
                 self._write_pending()
@@ -129,16 +134,54 @@ class AnswerJournal:
                 ticket.set_result(None)
 
 
-def _line(output: RecordOutput, purpose: str, check: int | None) -> bytes:
+def _no_label(output: ModelOutput, purpose: str) -> Mapping[str, Any]:  # noqa: ARG001 - no other run finds the answer
+    return {}
+
+
+def _line(
+    output: RecordOutput, purpose: str, check: int | None, label: Callable[[ModelOutput, str], Mapping[str, Any]]
+) -> bytes:
     entry: dict[str, Any] = {"number": output.number, "purpose": purpose, "attempts": output.attempts}
     entry["model_id"] = output.model_id
     entry |= {} if check is None else {"check": check}
     match output:
         case ModelOutput():
             entry |= {"body": output.body, "prefilled": output.prefilled, "frame": output.frame}
+            entry |= label(output, purpose)
         case RecordError():
             entry |= {"kind": output.kind, "message": output.message, "retryable": output.retryable}
     return json.dumps(entry, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledAnswer:
+    """An answer in a journal with the digest of its question and its time, in milliseconds since 1970."""
+
+    question: bytes
+    at: int
+    output: ModelOutput
+
+
+def labelled_answers(store: LedgerStore) -> Iterator[LabelledAnswer]:
+    """Yield the answers in the journal of another run that say which question they answer; nothing is written.
+
+    Lines of earlier versions do not say it. A line that cannot be read is left to the run itself.
+    """
+    for _, data in store.answers(merge=False):
+        for line in data.splitlines():
+            entry = _parse(line)
+            if entry is not None and "body" in entry and (label := _read_label(entry)) is not None:
+                output = _output(entry)
+                if isinstance(output, ModelOutput):
+                    yield LabelledAnswer(*label, output)
+
+
+def _read_label(entry: Mapping[str, Any]) -> tuple[bytes, int] | None:
+    try:
+        question, at = bytes.fromhex(entry["question"]), entry["at"]
+    except (LookupError, TypeError, ValueError):
+        return None
+    return (question, at) if type(at) is int and 0 <= at < 2**53 else None
 
 
 def _damaged(where: str, line: int) -> RunError:

@@ -58,6 +58,11 @@ class Ledger:
         return self._store.location
 
     @property
+    def absolute_location(self) -> str:
+        """The location of the document for other processes, which may have another working folder."""
+        return self.location if "://" in self.location else str(Path(self.location).absolute())
+
+    @property
     def jobs(self) -> list[JobEntry]:
         """The jobs known so far, in the order of their rows."""
         # Without the lock, which a write that hangs may hold: entries are replaced and never changed.
@@ -117,6 +122,11 @@ class Ledger:
     def is_new(self) -> bool:
         """Whether the run has not begun to ask."""
         return self._document.mode is None and not self._document.jobs and not self.journal.earlier_outputs
+
+    @property
+    def finished(self) -> bool:
+        """Whether every row has its answer or its error, also in an earlier start."""
+        return self._document.finished
 
     def finish(self) -> None:
         """Store that every row has its answer or its error."""

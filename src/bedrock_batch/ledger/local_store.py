@@ -78,7 +78,7 @@ class LocalLedgerStore:
             self._files[owner] = private_opener(str(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         _append_whole(self._files[owner], data)
 
-    def answers(self) -> Iterator[tuple[str, bytes]]:
+    def answers(self, *, merge: bool = True) -> Iterator[tuple[str, bytes]]:  # noqa: ARG002 - these files are large
         for path in sorted((self._run / ANSWERS).glob("*.jsonl")):
             yield str(path), path.read_bytes()
 

@@ -14,10 +14,11 @@ from typing import Any
 from bedrock_batch.environment.context import RunContext, make_storage
 from bedrock_batch.environment.private_files import make_private_folder, private_opener
 from bedrock_batch.environment.settings import Settings
+from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.local_store import LocalLedgerStore
 from bedrock_batch.ledger.run import Run, RunOptions
 from bedrock_batch.ledger.s3_store import S3LedgerStore
-from bedrock_batch.ledger.store import LedgerStore
+from bedrock_batch.ledger.store import DOCUMENT, LedgerStore
 from bedrock_batch.ledger.takeover import open_ledger
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.prompts.template import PromptTemplate
@@ -53,6 +54,20 @@ def ledger_store(settings: Settings, context: RunContext, run_id: str, folder: P
     if settings.batch_input_s3_path:
         return S3LedgerStore(make_storage(settings, context), settings.batch_input_s3_path, run_id, context.sleep)
     return LocalLedgerStore(folder, run_id)
+
+
+def store_at(location: str, settings: Settings, context: RunContext) -> LedgerStore:
+    """Return the store of the ledger of another run, by the location of its document, for reading.
+
+    RunError if the location is none of a ledger.
+    """
+    head, _, document = location.rpartition("/")
+    root, _, run_id = head.rpartition("/")
+    if document != DOCUMENT or not root or not run_id:
+        raise RunError(f"{location} is no location of a ledger")
+    if location.lower().startswith("s3://"):
+        return S3LedgerStore(make_storage(settings, context), root, run_id, context.sleep)
+    return LocalLedgerStore(Path(root), run_id)
 
 
 @contextmanager

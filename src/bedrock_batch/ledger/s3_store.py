@@ -83,14 +83,14 @@ class S3LedgerStore:
         except AwsError as error:
             raise _unusable(uri, error) from error
 
-    def answers(self) -> Iterator[tuple[str, bytes]]:
-        """Yield the stored answers, and merge many small objects into few large ones for the next start."""
+    def answers(self, *, merge: bool = True) -> Iterator[tuple[str, bytes]]:
+        """Yield the stored answers; with `merge`, merge many small objects into few large ones for the next start."""
         try:
-            yield from self._answers()
+            yield from self._answers(merge)
         except AwsError as error:
             raise _unusable(self._run, error) from error
 
-    def _answers(self) -> Iterator[tuple[str, bytes]]:
+    def _answers(self, merge: bool) -> Iterator[tuple[str, bytes]]:
         uris = [item.uri for item in self._storage.list_objects(join_uri(self._run, ANSWERS) + "/")]
         merged = [uri for uri in uris if MERGED in uri.rsplit("/", 1)[-1]]
         covered: set[str] = set(merged)
@@ -99,7 +99,7 @@ class S3LedgerStore:
             covered.update(join_uri(self._run, ANSWERS, name) for name in names)
             yield uri, answers
         rest = [uri for uri in uris if uri not in covered]
-        merger = AnswerMerger(self._keep_merged) if len(rest) > MERGE_FROM else None
+        merger = AnswerMerger(self._keep_merged) if merge and len(rest) > MERGE_FROM else None
         for uri, data in self._read_all(rest):
             yield uri, data
             if merger is not None:

@@ -48,8 +48,11 @@ class LedgerStore(Protocol):
     def append_answers(self, name: str, data: bytes) -> None:
         """Store some answers durably before returning."""
 
-    def answers(self) -> Iterator[tuple[str, bytes]]:
-        """Yield everything that `append_answers` stored, as pairs of location and bytes."""
+    def answers(self, *, merge: bool = True) -> Iterator[tuple[str, bytes]]:
+        """Yield everything that `append_answers` stored, as pairs of location and bytes.
+
+        With `merge`, the store may merge what it reads for the next start.
+        """
 
     def read_file(self, name: str) -> bytes | None:
         """Return a file of the run, or None if it was not written."""

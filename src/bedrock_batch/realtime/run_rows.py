@@ -26,7 +26,7 @@ from bedrock_batch.ledger.run import Run, RunOptions, describe_interrupted
 from bedrock_batch.models.model_output import is_complete
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions, render_records, shared_prompts
 from bedrock_batch.realtime.stored_answers import StoredAnswers, look_up, take_answers
-from bedrock_batch.records import Answer, ModelOutput, RecordOutput
+from bedrock_batch.records import Answer, ModelOutput, RecordOutput, validation_purpose
 
 # A signal leaves 5 s, of which requests in flight and the ledger need most. What is not stored then is in the ledger.
 FLUSH_SECONDS = 0.4
@@ -53,11 +53,13 @@ def run_rows(processor: RowProcessor, source: RowSource, options: RunOptions | N
     with _begin(processor, source, options) as run:
         stored = look_up(processor, source, run)
         _check_cost(processor, source, stored)
-        with _recording(processor, stored), _progress(processor, source, stored):
+        with _recording(processor, run, stored), _progress(processor, source, stored):
             answers = _answer(processor, source, run, stored)
         yield AnsweredRows(answers, run.ledger.run_id, run.ledger.location)
         _finish(processor, run)
         if stored.recorder is not None:
+            if run.ledger.finished:
+                stored.recorder.close()
             stored.recorder.compact()
 
 
@@ -127,11 +129,17 @@ def _progress(processor: RowProcessor, source: RowSource, stored: StoredAnswers)
 
 
 @contextmanager
-def _recording(processor: RowProcessor, stored: StoredAnswers) -> Iterator[None]:
-    """Keep the complete answers that come until the end of the block in the answer store, however the block ends."""
+def _recording(processor: RowProcessor, run: Run, stored: StoredAnswers) -> Iterator[None]:
+    """Keep the complete answers that come until the end of the block in the answer store, however the block ends.
+
+    A marker tells other runs of the ledger, which has what the store does not have yet.
+    """
     recorder = processor.recorder = stored.recorder
     patience = None
     try:
+        if recorder is not None and not run.ledger.finished and stored.asks:
+            recorder.open(run.ledger.absolute_location)
+            run.ledger.journal.label = recorder.label
         yield
     except KeyboardInterrupt:
         patience = FLUSH_SECONDS
@@ -200,7 +208,7 @@ def _answers_of(processor: RowProcessor, block: AnswerBlock, run: Run) -> dict[i
         again = sorted(number for number in failed if block.tried.get(number, 0) < attempt)
         if not again:
             continue
-        purpose = f"validation-{attempt}"
+        purpose = validation_purpose(attempt)
         for output in processor.realtime.ask_each(block.records(again), run.ledger.journal, purpose):
             repeated = _parse(processor, replace(output, salvaged_from="validation"), attempt)
             answers[output.number] = merge_answers(answers[output.number], repeated)

@@ -25,8 +25,9 @@ from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.ledger import Ledger
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.realtime.answer_lookup import Mask, find_answers, find_segments, oldest_time, open_store
+from bedrock_batch.realtime.open_runs import adopt_answers
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions
-from bedrock_batch.records import ModelOutput, Record, RecordOutput, Source
+from bedrock_batch.records import ModelOutput, Record, RecordOutput, Source, validation_purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class StoredAnswers:
     recorder: AnswerRecorder | None = None
     taken: TakenAnswers | None = None
 
+    @property
+    def asks(self) -> bool:
+        """Whether the run asks a model for anything but retries."""
+        return self.taken is None or not bool(self.taken.available.all())
+
     def select(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the records that are asked, with their numbers, from the records of all questions."""
         taken = None if self.taken is None else self.taken.mask.tolist()
@@ -108,6 +114,8 @@ def look_up(processor: RowProcessor, source: RowSource, run: Run) -> StoredAnswe
     mask = _read_taken(ledger)
     store = store or AnswerStore(EmptyPlace())
     segments = find_segments(processor, store) if settings.batch_resume else []
+    if ledger.is_new and adopt_answers(settings, context, store, ledger.run_id):
+        segments = find_segments(processor, store)
     if not segments and mask is None:
         return stored
     oldest = oldest_time(settings, context)
@@ -203,7 +211,7 @@ def _take_retries(processor: RowProcessor, taken: TakenAnswers, collector: Answe
         failed = sorted(n for n, answer in answers.items() if is_worth_repeating(answer))
         if not failed:
             break
-        again = np.array([n for n in failed if not journal.knows(n, f"validation-{attempt}")], dtype=np.int64)
+        again = np.array([n for n in failed if not journal.knows(n, validation_purpose(attempt))], dtype=np.int64)
         digests = digest_attempts(taken.digests[question_of[again]], attempt)
         found = taken.store.find(taken.segments, digests, taken.since)
         for output in _read_outputs(processor, taken.store, found, np.flatnonzero(found.known), again):

@@ -97,6 +97,43 @@ def test_answers_of_a_fallback_model_are_kept_as_its_own(tmp_path: Path, log: lo
     assert kept(tmp_path, digest_prompts(["a"])) == [b""]
 
 
+def test_a_run_is_marked_until_its_answers_are_kept(tmp_path: Path, log: logging.Logger) -> None:
+    """Other runs would not find what a killed run has paid for, or would look for it long after it has ended."""
+    place = LocalPlace(tmp_path)
+    recorder = AnswerRecorder(AnswerStore(place), ASKED, "0" * 16, log_of("a"), lambda: NOON, log)
+    recorder.open("s3://bucket/in/run/ledger.json")
+    recorder.open("s3://bucket/in/nested/ledger.json", FRAME, "1" * 16)
+    recorder.add(output(0, {"n": 1}, FALLBACK), "end_turn", (1, 1))
+    names = {f"open-{'0' * 16}.json", f"open-{'0' * 16}-{'1' * 16}.json"}
+    marked = [{name for name, _ in place.files(frame)} for frame in (FRAME, FALLBACK)]
+    assert marked == [names, names]
+    recorder.flush()
+    recorder.close()
+    assert not [name for _, name, _ in place.everything() if name.startswith("open-")]
+
+
+def test_a_run_whose_answers_were_not_kept_stays_marked(tmp_path: Path, log: logging.Logger) -> None:
+    """A store that was full for a minute would hide for ever what the run has paid for in that minute."""
+    recorder = AnswerRecorder(AnswerStore(LocalPlace(tmp_path)), ASKED, "0" * 16, log_of("a"), lambda: NOON, log)
+    recorder.open("s3://bucket/in/run/ledger.json")
+    recorder.add(output(0, {"n": 10**5000}), "end_turn", (1, 1))
+    recorder.close()
+    assert [name for _, name, _ in LocalPlace(tmp_path).everything()] == [f"open-{'0' * 16}.json"]
+
+
+def test_a_line_of_the_journal_names_its_question(tmp_path: Path, log: logging.Logger) -> None:
+    """Another run would take the answer to one question for that to another."""
+    recorder = recorder_at(LocalPlace(tmp_path), log_of("x", "a", "a"), log)
+    recorder.numbers = np.array([2, 1, 0])
+    digests = digest_prompts(["x", "a", "a"])
+    at = int(NOON.timestamp() * 1000)
+    labels = [recorder.label(output(number, {}), "first") for number in range(3)]
+    assert labels == [{"question": digests[number].tobytes().hex(), "at": at} for number in (2, 1, 0)]
+    retry = recorder.label(output(0, {}), "validation-2")
+    assert retry["question"] == digest_attempts(digests[2:], 2)[0].tobytes().hex()
+    assert recorder.label(output(7, {}), "first") == {}
+
+
 def test_a_body_that_cannot_be_kept_does_not_end_the_run(
     tmp_path: Path, log: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:

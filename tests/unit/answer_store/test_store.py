@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bedrock_batch.answer_store import questions
 from bedrock_batch.answer_store.place import LocalPlace, RangeFile
-from bedrock_batch.answer_store.questions import digest_attempts, digest_prompts
+from bedrock_batch.answer_store.questions import QuestionLog, digest_attempts, digest_prompts
 from bedrock_batch.answer_store.segments import PAGE_CHECKSUMS, SegmentReader, answer_table, encode_segment
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.errors import RunError
@@ -55,6 +56,25 @@ def test_equal_prompts_of_one_run_are_questions_of_their_own():
     digests = digest_prompts(["a", "b", "a", "a", "b", "c"])
     assert len(set(digests.tolist())) == 6
     assert digest_prompts(["a", "a", "b"])[:2].tolist() == [digests[0].item(), digests[2].item()]
+
+
+@given(prompts=st.lists(st.sampled_from("abcdefgh"), max_size=60), data=st.data(), unmerged=st.integers(0, 3))
+def test_a_question_has_the_same_digest_while_further_ones_come(prompts, data, unmerged):
+    """Other runs would find the answers of a killed run under other questions, or not at all."""
+    log, before = QuestionLog(), questions._MOST_UNMERGED
+    questions._MOST_UNMERGED = unmerged
+    found = {}
+    try:
+        for count, prompt in enumerate(prompts, 1):
+            log.add(prompt)
+            number = data.draw(st.integers(0, count - 1))
+            found[number] = log.digest_of(number).item()
+        expected = digest_prompts(prompts)
+        assert found == {number: expected[number].item() for number in found}
+        assert log.digests.tolist() == expected.tolist()
+        assert [log.digest_of(number).item() for number in range(len(prompts))] == expected.tolist()
+    finally:
+        questions._MOST_UNMERGED = before
 
 
 def test_attempts_are_questions_of_their_own():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bedrock_batch.ledger.fence import Fence
-from bedrock_batch.ledger.journal import AnswerJournal
+from bedrock_batch.ledger.journal import AnswerJournal, LabelledAnswer, labelled_answers
 from bedrock_batch.ledger.local_store import LocalLedgerStore
 from bedrock_batch.records import ModelOutput, RecordError
 
@@ -49,4 +49,36 @@ def test_a_line_that_a_full_disk_cut_does_not_spoil_the_next(tmp_path: Path) -> 
         signal.signal(signal.SIGXFSZ, ignored)
     journal.keep(ANSWER, "salvage")
     assert AnswerJournal(store, "second", tmp_path, OPEN).load(failures=True) == 2
+    store.release()
+
+
+# A line as version 1 of the journal has it, which says nothing of the question.
+EARLIER_LINE = (
+    b'{"number":8,"purpose":"first","attempts":1,"model_id":"model","check":3632233996,'
+    b'"body":{"content":[]},"prefilled":false,"frame":"a.model/00000000000000000000000000000000"}\n'
+)
+
+
+def test_other_runs_read_the_answers_that_say_what_they_answer(tmp_path: Path) -> None:
+    """A run would be given the answers of a killed run under no question, or fail at a line that it cannot read."""
+    store = LocalLedgerStore(tmp_path, "run")
+    store.claim()
+    journal = AnswerJournal(store, "first", tmp_path, OPEN)
+    journal.label = lambda output, purpose: {"question": "00ff", "at": 5}
+    journal.keep(ANSWER, "first")
+    journal.keep(FAILURE, "salvage")
+    path = next(tmp_path.rglob("first.jsonl"))
+    path.write_bytes(path.read_bytes() + EARLIER_LINE + b"{}\nhalf a li")
+    assert list(labelled_answers(store)) == [LabelledAnswer(b"\x00\xff", 5, ANSWER)]
+    store.release()
+
+
+def test_a_journal_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    """An upgrade in the middle of a run would pay again for what was answered before."""
+    store = LocalLedgerStore(tmp_path, "run")
+    store.claim()
+    store.append_answers("earlier-00000001.jsonl", EARLIER_LINE)
+    journal = AnswerJournal(store, "later", tmp_path, OPEN)
+    assert journal.load(failures=False) == 1
+    assert journal.find(8, "first", 3632233996) is not None
     store.release()

@@ -1,0 +1,169 @@
+"""Keeps in the answer store what other unfinished runs were answered and what only their ledgers have so far."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bedrock_batch.answer_store.frame_links import LinkedFrames
+from bedrock_batch.answer_store.markers import Marker
+from bedrock_batch.answer_store.questions import DIGEST, DIGEST_BYTES
+from bedrock_batch.answer_store.segments import answer_table, merge_tables
+from bedrock_batch.answer_store.store import AnswerStore
+from bedrock_batch.environment.context import RunContext
+from bedrock_batch.environment.settings import Settings
+from bedrock_batch.errors import RunError
+from bedrock_batch.ledger.document import LedgerDocument, parse_document
+from bedrock_batch.ledger.journal import LabelledAnswer, labelled_answers
+from bedrock_batch.ledger.open_run import store_at
+from bedrock_batch.ledger.store import LedgerStore
+from bedrock_batch.models.model_output import is_complete, read_output
+from bedrock_batch.text import printable, shorten
+
+# Answers are stored in groups of this many, or of this many bytes.
+ANSWERS_AT_ONCE = 20_000
+BYTES_AT_ONCE = 32 << 20
+# If a ledger stays as it is for so long, and for two of its leases, no process works on its run.
+DEAD_SECONDS = 3600.0
+_REASON_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """Another run that is not known to have ended, with its ledger as it was when this process read it.
+
+    `document` is None if there is no ledger. `places` are the frames and names of the run's markers.
+    """
+
+    marker: Marker
+    ledger: LedgerStore
+    document: LedgerDocument | None
+    places: tuple[tuple[str, str], ...]
+
+
+def adopt_answers(settings: Settings, context: RunContext, store: AnswerStore, run_id: str) -> int:
+    """Keep what the ledgers of other runs have and the store does not, and return how many answers that are.
+
+    The runs are those whose markers the store has seen. A marker whose ledger cannot be read is a line in the log.
+    """
+    count = 0
+    for run in find_open_runs(settings, context, store, run_id):
+        try:
+            answers = iter(()) if run.document is None else labelled_answers(run.ledger)
+            adopted = _Adoption(store, run.marker).keep_all(answers)
+            if adopted:
+                context.log.info(
+                    "answer_store=%s adopted=%d answers of the unfinished run %s",
+                    store.location,
+                    adopted,
+                    run.marker.run_id,
+                )
+            count += adopted
+            _note_seen(store, run, context.now().timestamp())
+        except (RunError, OSError) as error:
+            _log_unusable(context, run.marker.ledger, str(error))
+    return count
+
+
+def find_open_runs(settings: Settings, context: RunContext, store: AnswerStore, run_id: str) -> Iterator[OpenRun]:
+    """Yield the other runs whose markers the store has seen, each once."""
+    markers: dict[str, Marker] = {}
+    places: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for frame, name, marker in store.markers():
+        if marker is None:
+            _log_unusable(context, f"{frame}/{name}", "the marker is damaged or of another version of the step")
+        elif marker.run_id != run_id:
+            markers[marker.ledger] = marker
+            places[marker.ledger].append((frame, name))
+    for location, marker in markers.items():
+        try:
+            ledger = store_at(location, settings, context)
+            found = ledger.read()
+            document = parse_document(found[0], location) if found else None
+            if document is None:
+                _log_unusable(context, location, "there is no ledger")
+            yield OpenRun(marker, ledger, document, tuple(places[location]))
+        except (RunError, OSError) as error:
+            _log_unusable(context, location, str(error))
+
+
+def _note_seen(store: AnswerStore, run: OpenRun, now: float) -> None:
+    """Close the markers of a run if no process works on it, as its answers are kept; else note what was seen of it.
+
+    A run that goes on marks its frames again.
+    """
+    document, marker = run.document, run.marker
+    if document is None:
+        for frame, name in run.places if "://" in marker.ledger else ():  # a local ledger may be that of another host
+            store.unmark(frame, name)
+        return
+    is_unchanged = marker.beat == document.beat
+    is_dead = is_unchanged and now - marker.seen_at > max(DEAD_SECONDS, 2 * (document.lease or 0.0))
+    for frame, name in run.places:
+        if document.finished or document.owner is None or is_dead:
+            store.unmark(frame, name)
+        elif not is_unchanged:
+            store.mark(frame, marker.seen(document.beat, now))
+
+
+def _log_unusable(context: RunContext, location: str, reason: str) -> None:
+    context.log.info(
+        "open_run=%s skipped: %s",
+        printable(location),
+        printable(shorten(reason, _REASON_CHARACTERS)),
+    )
+
+
+class _Adoption:
+    """Keeps the answers of another run in a store, if they are complete and the store has none that is as new."""
+
+    def __init__(self, store: AnswerStore, marker: Marker) -> None:
+        self._store = store
+        self._run_id = marker.run_id
+        self._frames = LinkedFrames(store, marker.frame, marker.model_id)
+        self._waiting: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        self._count = self._bytes = 0
+
+    def keep_all(self, answers: Iterator[LabelledAnswer]) -> int:
+        """Keep answers and return how many were new."""
+        new = 0
+        for answer in answers:
+            self._take(answer)
+            if self._count >= ANSWERS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
+                new += self._flush()
+        return new + self._flush()
+
+    def _take(self, answer: LabelledAnswer) -> None:
+        output = answer.output
+        content = read_output(output.body)
+        if not output.frame or len(answer.question) != DIGEST_BYTES or not is_complete(content.stop_reason):
+            return
+        body = json.dumps(output.body, separators=(",", ":")).encode("ascii")
+        origin = output.model_id, output.prefilled, output.source
+        figures = content.stop_reason, content.input_tokens, content.output_tokens
+        self._waiting[output.frame].append((answer.question, answer.at, body, *origin, *figures))
+        self._count += 1
+        self._bytes += len(body)
+
+    def _flush(self) -> int:
+        """Store the answers that wait and are new, and return their number."""
+        waiting, self._waiting = self._waiting, defaultdict(list)
+        self._count = self._bytes = 0
+        new = 0
+        for frame, rows in waiting.items():
+            questions, *values = zip(*rows, strict=True)
+            digests = np.frombuffer(b"".join(questions), dtype=DIGEST)
+            place = self._frames.places_of(frame)[0]
+            found = self._store.find(self._store.segments(place), digests)
+            wanted = np.flatnonzero(found.times < np.array(values[0]))
+            if len(wanted):
+                kept = [[column[row] for row in wanted.tolist()] for column in values]
+                table = merge_tables([answer_table(digests[wanted], kept, self._run_id)])
+                self._frames.keep(frame, table)
+                new += table.num_rows
+        return new
