@@ -18,13 +18,8 @@ class LinkedFrames:
         self._linked: set[str] = set()
 
     def places_of(self, frame: str) -> list[str]:
-        """Return the frames under which the answers that were given in `frame` are kept, first that of this run.
-
-        An answer of the fallback model is also an answer to a question that a run with this model as its primary asks.
-        """
-        if model_of(frame) == model_of(self._frame):
-            return [frame]
-        return [fallback_frame(self._frame, self._model_id, frame), frame]
+        """Return the frames under which the answers that were given in `frame` are kept: see `places_of`."""
+        return places_of(self._frame, self._model_id, frame)
 
     def keep(self, frame: str, answers: pa.Table) -> None:
         """Store answers that were given in `frame`, and once that the frame of the run leads to them."""
@@ -34,3 +29,14 @@ class LinkedFrames:
             self._linked.add(places[0])
         for place in places:
             self._store.keep(place, answers)
+
+
+def places_of(began: str, model_id: str, frame: str) -> list[str]:
+    """Return the frames under which answers are kept that were given in `frame`.
+
+    They were given to a run that began to ask in the frame `began` as `model_id`; the first place is that by which such
+    a run finds them. An answer of a fallback model is also one to a question that this model is asked as the primary.
+    """
+    if model_of(frame) == model_of(began):
+        return [frame]
+    return [fallback_frame(began, model_id, frame), frame]

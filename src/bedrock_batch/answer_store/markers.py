@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,8 @@ class Marker:
     """The marker of a run: the location of its ledger, and the frame and the model id with which it begins to ask.
 
     `nested_id` is the id of a nested run, whose ledger it is, else empty. `beat` and `seen_at` (seconds since 1970) say
-    what a later run has seen of the ledger, and when; `beat` is None if none has.
+    what a later run has seen of the ledger, and when; `beat` is None if none has. `kept` are the indices of the jobs
+    whose answers later runs have kept.
     """
 
     run_id: str
@@ -31,6 +33,7 @@ class Marker:
     nested_id: str = ""
     beat: int | None = None
     seen_at: float = 0.0
+    kept: frozenset[int] = frozenset()
 
     @property
     def name(self) -> str:
@@ -44,11 +47,13 @@ class Marker:
             value["nested_id"] = self.nested_id
         if self.beat is not None:
             value |= {"beat": self.beat, "seen_at": self.seen_at}
+        if self.kept:
+            value["kept"] = sorted(self.kept)
         return json.dumps(value).encode("ascii")
 
-    def seen(self, beat: int, seen_at: float) -> Marker:
-        """Return the marker with what a run has seen of the ledger."""
-        return replace(self, beat=beat, seen_at=seen_at)
+    def seen(self, beat: int, seen_at: float, kept: Iterable[int] = ()) -> Marker:
+        """Return the marker with what a run has seen of the ledger, and further jobs whose answers are kept."""
+        return replace(self, beat=beat, seen_at=seen_at, kept=self.kept.union(kept))
 
 
 def parse_marker(data: bytes) -> Marker | None:
@@ -60,7 +65,8 @@ def parse_marker(data: bytes) -> Marker | None:
         is_ours = value["schema_version"] == SCHEMA_VERSION and FRAME.fullmatch(texts["frame"])
         if not is_ours or not all(isinstance(text, str) for text in (*texts.values(), nested_id)):
             return None
-        return Marker(**texts, nested_id=nested_id, beat=None if beat is None else int(beat), seen_at=float(seen_at))
+        marker = Marker(**texts, nested_id=nested_id, kept=frozenset(map(int, value.get("kept", []))))
+        return marker if beat is None else marker.seen(int(beat), float(seen_at))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 

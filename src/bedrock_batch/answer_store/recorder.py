@@ -113,6 +113,11 @@ class AnswerRecorder:
             for frame, name in () if self._has_failed else tuple(self._marked):
                 self._store.unmark(frame, name)
 
+    def questions_of(self, numbers: Sequence[int]) -> bytes:
+        """Return the digests of the questions of some records, 16 bytes for each."""
+        questions = np.asarray(numbers, np.int64) if self.numbers is None else self.numbers[numbers]
+        return self._questions.digests[questions].tobytes()
+
     def label(self, output: ModelOutput, purpose: str) -> dict[str, Any]:
         """Return what a line of the journal says of an answer, so that other runs can keep it; callers are threads.
 

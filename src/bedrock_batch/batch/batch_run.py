@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from shutil import rmtree
 
 from bedrock_batch.answers.blocks import AnswerBlock
@@ -24,6 +25,7 @@ from bedrock_batch.environment.private_files import FOLDER_MODE
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.identity import run_id_of
+from bedrock_batch.ledger.job_questions import JobQuestions
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.realtime.run_rows import claim_run
@@ -82,7 +84,10 @@ class BatchRun:
         files = write_job_files(records, asked, limits, run.folder, splits)
         spending = self._processor.spending
         jobs = BackgroundIterator(
-            lambda stop: JobRunner(settings, self._context, asked, run, stop, spending).run(files), "jobs"
+            lambda stop: JobRunner(
+                settings, self._context, asked, run, stop, spending, partial(self._questions_of, asked=asked)
+            ).run(files),
+            "jobs",
         )
         refused: list[Job] = []
         for job in jobs:
@@ -97,6 +102,15 @@ class BatchRun:
         fallback = self._processor.fallback_model
         if refused and fallback is not None:
             yield from self._send_to_fallback(refused, fallback.current, run)
+
+    def _questions_of(self, job_file: JobFile, asked: ModelInput) -> JobQuestions | None:
+        """Return the questions of a job, None if the run keeps no answers for others."""
+        recorder = self._processor.recorder
+        if recorder is None:
+            return None
+        numbers = job_file.numbers
+        digests = recorder.questions_of(numbers)
+        return JobQuestions.of(asked.frame, asked.model_id, asked.prefilled, numbers, job_file.checks, digests)
 
     def _may_ask_fallback(self, asked: ModelInput) -> bool:
         """Return whether the fallback model can take the jobs of a model that was refused."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bedrock_batch.answer_store.questions import Digests
+from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.batch.batch_run import BatchRun
 from bedrock_batch.batch.job_methods import JobMethods
+from bedrock_batch.batch.jobs.attached import AttachedJobs
+from bedrock_batch.batch.jobs.elsewhere import find_jobs_elsewhere
 from bedrock_batch.batch.mode import Decision, decide_mode, model_obstacles
 from bedrock_batch.batch.public_attributes import PublicBatchAttributes
 from bedrock_batch.batch.run_log import RunLog
@@ -19,6 +24,8 @@ from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.families import hides_model
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_warnings import find_model_warnings
+from bedrock_batch.realtime.answer_lookup import reachable_frames
+from bedrock_batch.realtime.open_runs import OpenRun
 from bedrock_batch.records import Record, Source
 
 if TYPE_CHECKING:
@@ -60,6 +67,22 @@ class BedrockBatchProcessor(JobMethods, PublicBatchAttributes):
         batch = type(self)(replace(self.settings, batch_mode="batch"), self.context)
         batch._log, batch.spending, batch.template = self._log, self.spending, self.template
         return batch.process_batch(df)
+
+    @property
+    def attached_jobs(self) -> list[dict[str, Any]]:
+        """The jobs of other runs for whose answers the last run has waited, as they are in the summary."""
+        return self._log.attached.describe() if self._log.attached else []
+
+    def jobs_elsewhere(
+        self, store: AnswerStore, runs: Iterable[OpenRun], digests: Digests, wanted: Positions, folder: Path
+    ) -> AttachedJobs | None:
+        """Return the jobs of other runs that hold `wanted` questions; None in a run that must not wait for jobs."""
+        if self.settings.batch_mode == "realtime":
+            return None
+        frame, reachable = self.model_input.frame, reachable_frames(self)
+        jobs = find_jobs_elsewhere(self.context, runs, frame, reachable, digests, wanted)
+        self._log.attached = AttachedJobs(self.settings, self.context, store, folder, jobs)
+        return self._log.attached
 
     def forget_run(self) -> None:
         super().forget_run()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bedrock_batch.batch.jobs.attached import AttachedJobs
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.batch.results.reader import JobResults, ResultCounts
@@ -18,11 +19,15 @@ ODD_RESULTS = ("missing", "unknown", "repeated", "unreadable", "unverified")
 
 @dataclass(slots=True)
 class RunLog:
-    """The decision for the mode, an entry for each job, and the losses that end the run once all results are read."""
+    """The decision for the mode, an entry for each job, and the losses that end the run once all results are read.
+
+    `attached` are the jobs of other runs for whose answers the run waits, None if there are none.
+    """
 
     decision: Decision | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    attached: AttachedJobs | None = None
 
     def reset(self, decision: Decision) -> None:
         """Begin the log of another run."""
@@ -30,7 +35,7 @@ class RunLog:
 
     def forget(self) -> None:
         """Forget an earlier run."""
-        self.decision, self.jobs, self.losses = None, [], []
+        self.decision, self.jobs, self.losses, self.attached = None, [], [], None
 
     def add_job(self, job: Job, results: JobResults | None, log: logging.Logger) -> None:
         """Keep the entry of a job and warn of what its results lack; a refused job has no results."""

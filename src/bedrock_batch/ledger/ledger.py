@@ -14,6 +14,7 @@ from bedrock_batch.errors import TakenOverError
 from bedrock_batch.ledger.document import JobEntry, LedgerDocument, encode_document, parse_document
 from bedrock_batch.ledger.fence import Fence
 from bedrock_batch.ledger.identity import changed_parts
+from bedrock_batch.ledger.job_questions import JobQuestions, questions_name
 from bedrock_batch.ledger.journal import AnswerJournal
 from bedrock_batch.ledger.store import ChangedError, LedgerStore, MissingError
 
@@ -93,6 +94,10 @@ class Ledger:
         with self._lock:
             self._document = self._document.model_copy(update={"mode": mode})
             self.store()
+
+    def keep_questions(self, index: int, content_digest: str, questions: JobQuestions) -> None:
+        """Store which questions a job asks, for other runs."""
+        self._store.write_file(questions_name(index, content_digest), questions.encode())
 
     @property
     def taken(self) -> str | None:

@@ -92,6 +92,7 @@ def _batch_job_info(processor: BedrockBatchProcessor, run: Figures) -> dict[str,
     return {
         "decision": list(processor.decision.reasons) if processor.decision else [],
         "jobs": processor.jobs,
+        "attached": processor.attached_jobs,
         "salvaged": run.fallback_as_dict(),
     }
 

@@ -18,6 +18,7 @@ from bedrock_batch.environment.context import RunContext, make_storage
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.ledger.run import RunOptions
 from bedrock_batch.models.question_frame import fallback_frame
+from bedrock_batch.realtime.open_runs import find_open_runs
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions
 
 Mask = npt.NDArray[np.bool_]
@@ -49,10 +50,14 @@ def answers_path(settings: Settings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class KnownQuestions:
-    """The questions of a run that a store can answer, as a mask; None where it has no answer in the run's frame."""
+    """The questions of a run that a store can answer, as a mask; None where it has no answer in the run's frame.
+
+    `waiting` counts those of them whose answers are still in batch jobs of other runs.
+    """
 
     location: str
     mask: Mask | None
+    waiting: int = 0
 
 
 def find_known(processor: RowProcessor, source: RowSource, options: RunOptions) -> KnownQuestions | None:
@@ -64,19 +69,25 @@ def find_known(processor: RowProcessor, source: RowSource, options: RunOptions) 
     store = open_store(settings, context, options, attempts=_FEW_ATTEMPTS)
     if store is None or not settings.batch_resume:
         return None
-    segments = find_segments(processor, store)
-    if not segments:
+    segments, questions = find_segments(processor, store), QuestionLog()
+    runs = [run for run in find_open_runs(settings, context, store, "") if run.jobs]
+    if not segments and not runs:
         return KnownQuestions(store.location, None)
-    found = find_answers(processor, source, store, segments, QuestionLog(), oldest_time(settings, context))
-    return KnownQuestions(store.location, found.known if found.known.any() else None)
+    known = find_answers(processor, source, store, segments, questions, oldest_time(settings, context)).known
+    wanted = np.flatnonzero(~known)
+    jobs = processor.jobs_elsewhere(store, runs, questions.digests, wanted, Path()) if runs else None
+    if jobs is not None:
+        known[jobs.held] = True
+    return KnownQuestions(store.location, known if known.any() else None, len(jobs.held) if jobs else 0)
 
 
 def find_segments(processor: RowProcessor, store: AnswerStore) -> list[Segment]:
     """Return the segments that may hold answers for a run, also after the service has refused some."""
-    return store.segments(processor.model_input.frame, lambda: _frames(processor))
+    return store.segments(processor.model_input.frame, lambda: reachable_frames(processor))
 
 
-def _frames(processor: RowProcessor) -> frozenset[str]:
+def reachable_frames(processor: RowProcessor) -> frozenset[str]:
+    """Return the frames in which a run finds answers if its own frame links to them."""
     fallback, asked = processor.fallback_model, processor.model_input
     of_fallback = () if fallback is None else fallback.frames()
     return processor.primary_model.frames().union(

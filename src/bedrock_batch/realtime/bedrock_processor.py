@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from bedrock_batch.answer_store.questions import Digests
 from bedrock_batch.answer_store.recorder import AnswerRecorder
+from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.columns import AnswerColumns
 from bedrock_batch.answers.deduplication import SharedPrompts
@@ -33,6 +35,7 @@ from bedrock_batch.models.negotiation import ModelNegotiator, NegotiatedModel
 from bedrock_batch.progress import LineProgress
 from bedrock_batch.prompts.template import template_of
 from bedrock_batch.realtime.invocation import RealtimeInvoker
+from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
 from bedrock_batch.realtime.public_attributes import PublicAttributes
 from bedrock_batch.realtime.record_methods import RecordMethods
 from bedrock_batch.realtime.run_rows import run_rows
@@ -133,6 +136,17 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
                 start = block[0].number
                 earlier = sum(journal.knows(number, "first") for number in kept)
                 yield AnswerBlock(start, start + len(block), block, _picker(kept), earlier=earlier)
+
+    def jobs_elsewhere(
+        self,
+        store: AnswerStore,  # noqa: ARG002 - these are for a subclass that knows of jobs
+        runs: Iterable[OpenRun],  # noqa: ARG002
+        digests: Digests,  # noqa: ARG002
+        wanted: Positions,  # noqa: ARG002
+        folder: Path,  # noqa: ARG002
+    ) -> JobsElsewhere | None:
+        """Return None: a processor without batch inference does not wait for jobs."""
+        return None
 
     def estimate(self, size: PromptSize) -> Estimate:
         """Return an estimate of the tokens of a run over prompts of that size."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from bedrock_batch.answer_store.frame_links import LinkedFrames
 from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answer_store.questions import DIGEST, DIGEST_BYTES
 from bedrock_batch.answer_store.segments import answer_table, merge_tables
-from bedrock_batch.answer_store.store import AnswerStore
+from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import RunError
-from bedrock_batch.ledger.document import LedgerDocument, parse_document
+from bedrock_batch.ledger.document import JobEntry, LedgerDocument, parse_document
 from bedrock_batch.ledger.journal import LabelledAnswer, labelled_answers
 from bedrock_batch.ledger.open_run import store_at
 from bedrock_batch.ledger.store import LedgerStore
@@ -37,46 +37,55 @@ _REASON_CHARACTERS = 300
 class OpenRun:
     """Another run that is not known to have ended, with its ledger as it was when this process read it.
 
-    `document` is None if there is no ledger. `places` are the frames and names of the run's markers.
+    `document` is None if there is no ledger. `places` are the frames and names of the run's markers. `kept` are the
+    indices of the jobs whose answers this process has kept.
     """
 
     marker: Marker
     ledger: LedgerStore
     document: LedgerDocument | None
     places: tuple[tuple[str, str], ...]
+    kept: set[int] = field(default_factory=set)
+
+    @property
+    def jobs(self) -> list[JobEntry]:
+        """The jobs that were created and whose answers no other run has kept."""
+        entries = self.document.jobs if self.document else []
+        return [each for each in entries if each.arn and each.index not in self.marker.kept | self.kept]
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the last process that worked on the run has ended in order."""
+        return self.document is not None and (self.document.finished or self.document.owner is None)
 
 
-def adopt_answers(settings: Settings, context: RunContext, store: AnswerStore, run_id: str) -> int:
-    """Keep what the ledgers of other runs have and the store does not, and return how many answers that are.
+class JobsElsewhere(Protocol):
+    """The batch jobs of other runs that hold questions of this run.
 
-    The runs are those whose markers the store has seen. A marker whose ledger cannot be read is a line in the log.
+    `held` are these questions, and `waiting` those in jobs that have not ended. `kept` counts the answers that the
+    store has got of the jobs by now.
     """
-    count = 0
-    for run in find_open_runs(settings, context, store, run_id):
-        try:
-            answers = iter(()) if run.document is None else labelled_answers(run.ledger)
-            adopted = _Adoption(store, run.marker).keep_all(answers)
-            if adopted:
-                context.log.info(
-                    "answer_store=%s adopted=%d answers of the unfinished run %s",
-                    store.location,
-                    adopted,
-                    run.marker.run_id,
-                )
-            count += adopted
-            _note_seen(store, run, context.now().timestamp())
-        except (RunError, OSError) as error:
-            _log_unusable(context, run.marker.ledger, str(error))
-    return count
+
+    @property
+    def held(self) -> Positions: ...
+    @property
+    def waiting(self) -> Positions: ...
+    @property
+    def kept(self) -> int: ...
+    def begin(self) -> None: ...
+    def wait(self) -> None: ...
 
 
 def find_open_runs(settings: Settings, context: RunContext, store: AnswerStore, run_id: str) -> Iterator[OpenRun]:
-    """Yield the other runs whose markers the store has seen, each once."""
+    """Yield the other runs whose markers the store has seen, each ledger once.
+
+    A marker whose ledger cannot be read is a line in the log.
+    """
     markers: dict[str, Marker] = {}
     places: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for frame, name, marker in store.markers():
         if marker is None:
-            _log_unusable(context, f"{frame}/{name}", "the marker is damaged or of another version of the step")
+            log_unusable(context, f"{frame}/{name}", "the marker is damaged or of another version of the step")
         elif marker.run_id != run_id:
             markers[marker.ledger] = marker
             places[marker.ledger].append((frame, name))
@@ -85,33 +94,72 @@ def find_open_runs(settings: Settings, context: RunContext, store: AnswerStore, 
             ledger = store_at(location, settings, context)
             found = ledger.read()
             document = parse_document(found[0], location) if found else None
-            if document is None:
-                _log_unusable(context, location, "there is no ledger")
-            yield OpenRun(marker, ledger, document, tuple(places[location]))
         except (RunError, OSError) as error:
-            _log_unusable(context, location, str(error))
+            log_unusable(context, location, str(error))
+        else:
+            if document is None:
+                log_unusable(context, location, "there is no ledger")
+            yield OpenRun(marker, ledger, document, tuple(places[location]))
 
 
-def _note_seen(store: AnswerStore, run: OpenRun, now: float) -> None:
-    """Close the markers of a run if no process works on it, as its answers are kept; else note what was seen of it.
+def adopt_answers(context: RunContext, store: AnswerStore, runs: Iterable[OpenRun]) -> int:
+    """Keep the real-time answers that the ledgers of other runs have and the store does not; return how many."""
+    count = 0
+    for run in runs:
+        if run.document is None:
+            continue
+        try:
+            adopted = AnswerAdoption(store, run.marker).keep(labelled_answers(run.ledger))
+        except (RunError, OSError) as error:
+            log_unusable(context, run.marker.ledger, str(error))
+        else:
+            if adopted:
+                log_adopted(context, store, run, adopted)
+            count += adopted
+    return count
+
+
+def note_seen(context: RunContext, store: AnswerStore, runs: Iterable[OpenRun]) -> None:
+    """Close the markers of runs on which no process works, if their answers are kept; note what was seen of others.
 
     A run that goes on marks its frames again.
     """
+    now = context.now().timestamp()
+    for run in runs:
+        try:
+            _note_seen(store, run, now)
+        except RunError as error:  # a later run reads the ledger once more
+            context.log.debug("open_run=%s marker=unchanged: %s", run.marker.ledger, error)
+
+
+def _note_seen(store: AnswerStore, run: OpenRun, now: float) -> None:
     document, marker = run.document, run.marker
     if document is None:
-        for frame, name in run.places if "://" in marker.ledger else ():  # a local ledger may be that of another host
-            store.unmark(frame, name)
-        return
-    is_unchanged = marker.beat == document.beat
-    is_dead = is_unchanged and now - marker.seen_at > max(DEAD_SECONDS, 2 * (document.lease or 0.0))
+        if "://" not in marker.ledger:  # it may be the ledger of another host
+            return
+        is_over, beat, lease = True, 0, 0.0
+    else:
+        beat, lease = document.beat, document.lease or 0.0
+        is_dead = marker.beat == beat and now - marker.seen_at > max(DEAD_SECONDS, 2 * lease)
+        # A run that was released has kept what it has collected.
+        left = [job for job in run.jobs if job.state != "collected" or not run.is_released]
+        is_over = document.finished or (not left and (is_dead or run.is_released))
     for frame, name in run.places:
-        if document.finished or document.owner is None or is_dead:
+        if is_over:
             store.unmark(frame, name)
-        elif not is_unchanged:
-            store.mark(frame, marker.seen(document.beat, now))
+        elif marker.beat != beat or run.kept:
+            store.mark(frame, marker.seen(beat, now, run.kept))
 
 
-def _log_unusable(context: RunContext, location: str, reason: str) -> None:
+def log_adopted(context: RunContext, store: AnswerStore, run: OpenRun, count: int) -> None:
+    """Log that answers of another run are in the store now."""
+    context.log.info(
+        "answer_store=%s adopted=%d answers of the unfinished run %s", store.location, count, run.marker.run_id
+    )
+
+
+def log_unusable(context: RunContext, location: str, reason: str) -> None:
+    """Log that something of another run cannot be used, which does not change this one."""
     context.log.info(
         "open_run=%s skipped: %s",
         printable(location),
@@ -119,7 +167,7 @@ def _log_unusable(context: RunContext, location: str, reason: str) -> None:
     )
 
 
-class _Adoption:
+class AnswerAdoption:
     """Keeps the answers of another run in a store, if they are complete and the store has none that is as new."""
 
     def __init__(self, store: AnswerStore, marker: Marker) -> None:
@@ -129,7 +177,7 @@ class _Adoption:
         self._waiting: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
         self._count = self._bytes = 0
 
-    def keep_all(self, answers: Iterator[LabelledAnswer]) -> int:
+    def keep(self, answers: Iterable[LabelledAnswer]) -> int:
         """Keep answers and return how many were new."""
         new = 0
         for answer in answers:

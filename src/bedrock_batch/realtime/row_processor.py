@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
+from bedrock_batch.answer_store.questions import Digests
 from bedrock_batch.answer_store.recorder import AnswerRecorder
+from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.columns import AnswerColumns
 from bedrock_batch.answers.deduplication import SharedPrompts
@@ -20,6 +23,7 @@ from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.models.negotiation import NegotiatedModel
 from bedrock_batch.prompts.template import PromptTemplate
 from bedrock_batch.realtime.invocation import RealtimeInvoker
+from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
 from bedrock_batch.records import Record, Source
 
 
@@ -46,6 +50,9 @@ class RowProcessor(Protocol):
     @property
     def model_input(self) -> ModelInput: ...
     def forget_run(self) -> None: ...
+    def jobs_elsewhere(
+        self, store: AnswerStore, runs: Iterable[OpenRun], digests: Digests, wanted: Positions, folder: Path
+    ) -> JobsElsewhere | None: ...
     def estimate(self, size: PromptSize) -> Estimate: ...
     def expected_source(self, count: int) -> Source: ...
     def invoke_records(self, records: Iterable[Record], run: Run) -> Generator[AnswerBlock, None, None]: ...

@@ -25,7 +25,8 @@ from bedrock_batch.ledger.open_run import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run, RunOptions, describe_interrupted
 from bedrock_batch.models.model_output import is_complete
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions, render_records, shared_prompts
-from bedrock_batch.realtime.stored_answers import StoredAnswers, look_up, take_answers
+from bedrock_batch.realtime.stored_answers import StoredAnswers, collect_jobs, take_answers
+from bedrock_batch.realtime.taken_questions import look_up
 from bedrock_batch.records import Answer, ModelOutput, RecordOutput, validation_purpose
 
 # A signal leaves 5 s, of which requests in flight and the ledger need most. What is not stored then is in the ledger.
@@ -87,7 +88,7 @@ def _check_cost(processor: RowProcessor, source: RowSource, stored: StoredAnswer
     if limit is None or price is None:
         return
     size, count = PromptSize(), 0
-    free = None if stored.taken is None else stored.taken.available
+    free = None if stored.taken is None else stored.taken.free
     for record in render_questions(processor, source):
         if free is None or not free[record.number]:
             size.add(record.prompt)
@@ -185,7 +186,7 @@ def _blocks(processor: RowProcessor, source: RowSource, run: Run, stored: Stored
         for _ in records:  # renders the prompts, which are counted
             pass
     if taken is not None:
-        yield take_answers(processor, source, run, taken)
+        yield take_answers(processor, source, run, collect_jobs(processor, taken))
 
 
 def _in_row_order(store: SegmentStore, shared: SharedPrompts | None, stored: StoredAnswers, run: Run) -> SegmentStore:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 
-from bedrock_batch.answer_store.place import EmptyPlace
 from bedrock_batch.answer_store.questions import Digests, QuestionLog, digest_attempts
 from bedrock_batch.answer_store.recorder import AnswerRecorder
 from bedrock_batch.answer_store.store import AnswerStore, FoundAnswers, Positions, Segment
@@ -21,11 +18,9 @@ from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.answers.validation_retries import is_worth_repeating, merge_answers
 from bedrock_batch.dataset.row_source import RowSource
-from bedrock_batch.errors import RunError
-from bedrock_batch.ledger.ledger import Ledger
 from bedrock_batch.ledger.run import Run
-from bedrock_batch.realtime.answer_lookup import Mask, find_answers, find_segments, oldest_time, open_store
-from bedrock_batch.realtime.open_runs import adopt_answers
+from bedrock_batch.realtime.answer_lookup import Mask, find_segments
+from bedrock_batch.realtime.open_runs import JobsElsewhere
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions
 from bedrock_batch.records import ModelOutput, Record, RecordOutput, Source, validation_purpose
 
@@ -35,7 +30,8 @@ class TakenAnswers:
     """The questions of a run whose answers it takes from the store, and where those are.
 
     The records of all other questions have the first numbers, in order, and those of the taken ones the numbers behind
-    them. `digests` are those of all questions.
+    them. `digests` are those of all questions. `jobs` are the batch jobs of other runs that hold some of the taken
+    questions, None if there are none.
     """
 
     store: AnswerStore
@@ -44,6 +40,7 @@ class TakenAnswers:
     found: FoundAnswers
     digests: Digests
     mask: Mask
+    jobs: JobsElsewhere | None = None
 
     @property
     def asked_count(self) -> int:
@@ -54,6 +51,14 @@ class TakenAnswers:
     def available(self) -> Mask:
         """Which answers are in the store; the others have vanished since the run took them, or were never taken."""
         return self.mask & self.found.known
+
+    @property
+    def free(self) -> Mask:
+        """Which answers are in the store, or come from batch jobs of other runs."""
+        free = self.available
+        if self.jobs is not None:
+            free[self.jobs.waiting] = True
+        return free
 
     def questions(self) -> Positions:
         """Return the questions in the order of their records' numbers."""
@@ -80,7 +85,7 @@ class StoredAnswers:
 
     @property
     def asks(self) -> bool:
-        """Whether the run asks a model for anything but retries."""
+        """Whether the run asks a model for anything but retries, or may have to."""
         return self.taken is None or not bool(self.taken.available.all())
 
     def select(self, records: Iterable[Record]) -> Iterator[Record]:
@@ -98,43 +103,15 @@ class StoredAnswers:
                 number += 1
 
 
-def look_up(processor: RowProcessor, source: RowSource, run: Run) -> StoredAnswers:
-    """Return what the store knows about the questions of a run.
-
-    A run that has begun keeps the numbers of its records, and so which questions it took, even if the settings disable
-    the store by now. RunError if the store cannot be read.
-    """
-    settings, context, ledger = processor.settings, processor.context, run.ledger
-    stored, asked = StoredAnswers(QuestionLog()), processor.model_input
-    store = open_store(settings, context, run.options)
-    if store is not None:
-        stored.recorder = AnswerRecorder(store, asked, ledger.run_id, stored.questions, context.now, context.log)
-    if ledger.is_new:
-        ledger.set_taken(None)  # what a start took that asked nothing does not decide the numbers of a later one
-    mask = _read_taken(ledger)
-    store = store or AnswerStore(EmptyPlace())
-    segments = find_segments(processor, store) if settings.batch_resume else []
-    if ledger.is_new and adopt_answers(settings, context, store, ledger.run_id):
-        segments = find_segments(processor, store)
-    if not segments and mask is None:
-        return stored
-    oldest = oldest_time(settings, context)
-    since = oldest if ledger.is_new else None  # what a run has taken may have become too old since
-    found = find_answers(processor, source, store, segments, stored.questions, since)
-    if ledger.is_new and found.known.any():
-        mask = found.known
-        ledger.set_taken(_encode_taken(mask))
-    if mask is not None:
-        if len(mask) != len(stored.questions):
-            raise _damaged(ledger, f"{len(mask)} questions for {len(stored.questions)}")
-        taken = stored.taken = TakenAnswers(store, segments, since, found, stored.questions.digests, mask)
-        reused = int(taken.available.sum())
-        context.log.info("answer_store=%s reused=%d asked=%d", store.location, reused, len(mask) - reused)
-    if stored.recorder is not None:
-        stored.recorder.known = found.came_since(oldest)
-        stored.recorder.find = lambda digests: store.find(segments, digests, oldest).known
-        stored.recorder.numbers = stored.taken.questions() if stored.taken else None
-    return stored
+def collect_jobs(processor: RowProcessor, taken: TakenAnswers) -> TakenAnswers:
+    """Wait for the jobs of other runs that hold taken questions, and return where all answers are then."""
+    if taken.jobs is None or not len(taken.jobs.waiting):
+        return taken
+    if processor.recorder is not None:
+        processor.recorder.flush()  # the wait may take hours
+    taken.jobs.wait()
+    segments = find_segments(processor, taken.store)
+    return replace(taken, segments=segments, found=taken.store.find(segments, taken.digests, taken.since))
 
 
 def take_answers(processor: RowProcessor, source: RowSource, run: Run, taken: TakenAnswers) -> AnswerBlock:
@@ -225,30 +202,3 @@ def _ask_vanished(processor: RowProcessor, run: Run, records: Iterable[Record], 
         "answer_store=lost answers=%d that this run had taken: they are asked in real time", count
     )
     return list(processor.realtime.ask_each(records, run.ledger.journal))
-
-
-def _encode_taken(taken: Mask) -> bytes:
-    packed = base64.b64encode(zlib.compress(np.packbits(taken).tobytes())).decode("ascii")
-    return json.dumps({"schema_version": 1, "questions": len(taken), "taken": packed}).encode("ascii")
-
-
-def _read_taken(ledger: Ledger) -> Mask | None:
-    """Return which questions a run that has begun takes from the store, None if it takes none."""
-    if ledger.taken is None:
-        return None
-    data = ledger.read_taken()
-    if data is None:
-        raise _damaged(ledger, "it is missing")
-    try:
-        value: dict[str, Any] = json.loads(data)
-        packed = np.frombuffer(zlib.decompress(base64.b64decode(value["taken"])), dtype=np.uint8)
-        return np.unpackbits(packed, count=value["questions"]).astype(bool)
-    except (ValueError, LookupError, TypeError, zlib.error) as error:
-        raise _damaged(ledger, type(error).__name__) from None
-
-
-def _damaged(ledger: Ledger, reason: str) -> RunError:
-    return RunError(
-        f"{ledger.taken} beside the ledger {ledger.location} is damaged ({reason}): restore it, or set "
-        "BEDROCK_BATCH_RESUME=false to begin a new run, which pays again for what this one has answered"
-    )

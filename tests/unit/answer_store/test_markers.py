@@ -20,7 +20,8 @@ MARKER = Marker(RUN, "s3://bucket/in/" + RUN + "/ledger.json", FRAME, "us.a.mode
 
 
 @pytest.mark.parametrize(
-    "marker", [MARKER, Marker(RUN, "/state/ledger.json", FRAME, "", NESTED), MARKER.seen(beat=7, seen_at=12.5)]
+    "marker",
+    [MARKER, Marker(RUN, "/state/ledger.json", FRAME, "", NESTED), MARKER.seen(beat=7, seen_at=12.5, kept=[3, 1])],
 )
 def test_a_marker_is_read_as_it_was_written(marker: Marker) -> None:
     """A run would look for the ledger of a killed run at another place."""

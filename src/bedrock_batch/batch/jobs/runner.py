@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from bedrock_batch.aws.advice import hopeless_error
 from bedrock_batch.aws.error_codes import MISCONFIGURED
@@ -20,6 +20,7 @@ from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.document import JobEntry
+from bedrock_batch.ledger.job_questions import JobQuestions
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_input import ModelInput
 
@@ -32,7 +33,7 @@ class JobRunner:
 
     At most `max_concurrent_batch_jobs` run at a time; the next is created as one ends. When `stop` is set, jobs keep
     running if the run can be resumed, and are stopped otherwise. The ledger stores each step of a job before it is
-    acted upon.
+    acted upon, and for other runs what `questions_of` says of it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class JobRunner:
         run: Run,
         stop: StopFlag,
         spending: CostTracker,
+        questions_of: Callable[[JobFile], JobQuestions | None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._context = context
@@ -50,6 +52,7 @@ class JobRunner:
         self._stopped_jobs = run.stopped_jobs
         self._stop = stop
         self._spending = spending
+        self._questions_of = questions_of
         self._creator = JobCreator(settings, context, model_input, run.ledger.run_id)
         self._monitor = JobMonitor(settings, context)
         self._transfers = Transfers(settings, context, run.folder)
@@ -112,8 +115,17 @@ class JobRunner:
         elif self._creator.closed or not job_file.numbers:
             yield self._refuse(job, self._creator.closed or "no job of the minimum size can hold these records")
         else:
+            self._keep_questions(job_file)
             self._ledger.put_job(job.entry("planned"))
             self._upload(job)
+
+    def _keep_questions(self, job_file: JobFile) -> None:
+        """Store which questions a job asks, so that other runs wait for it instead of asking them, too."""
+        try:
+            if (questions := self._questions_of(job_file)) is not None:
+                self._ledger.keep_questions(job_file.index, job_file.content_digest, questions)
+        except RunError as error:  # only other runs need it
+            self._context.log.warning("job=%05d questions=not kept: %s", job_file.index, error)
 
     def _is_over_cost(self, job: Job, known: JobEntry | None) -> bool:
         """Return whether the cost limit keeps a job from beginning; a start with a higher limit may begin it."""

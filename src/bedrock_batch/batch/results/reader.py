@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,29 @@ def read_results(
             while lines := file.readlines(_LINES_TOGETHER):
                 reader.take(lines)
     return reader.finish(unanswered, reason)
+
+
+def read_outputs(paths: Iterable[Path], sent: SentRecords, counts: ResultCounts) -> Iterator[ModelOutput]:
+    """Yield the first output of each record in the result files of a job, as it came; count lines and missing records.
+
+    Unlike `read_results` it parses no answer: what an answer is worth is left to the run that takes it.
+    """
+    answered: set[int] = set()
+    seen: set[int] = set()
+    for path in paths:
+        with path.open("rb", buffering=_FILE_BUFFER) as file:
+            for line in file:
+                parsed = parse_output_line(line)
+                if parsed is None or parsed.number not in sent.checks:
+                    continue
+                counts.lines += 1
+                counts.repeated += parsed.number in seen
+                seen.add(parsed.number)
+                output = _output(parsed, parsed.number, sent)
+                if isinstance(output, ModelOutput) and parsed.number not in answered:
+                    answered.add(parsed.number)
+                    yield output
+    counts.missing = len(sent.checks) - len(seen)
 
 
 class ResultReader:

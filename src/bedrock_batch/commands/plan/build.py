@@ -101,6 +101,7 @@ def _describe_answers(stored: KnownQuestions, reading: Reading) -> dict[str, Any
     return {
         "location": stored.location,
         "reused_records": reading.reused_rows,
+        "waiting_records": stored.waiting,
         "asked_records": len(reading.line_sizes),
     }
 

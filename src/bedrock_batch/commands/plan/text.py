@@ -35,6 +35,8 @@ def _splits(plan: Mapping[str, Any]) -> Iterator[str]:
             yield f"    and {len(split['files']) - _MANY} more files"
     if (answers := plan.get("answer_store")) and answers["reused_records"]:
         yield f"  answered already: {answers['reused_records']:,} rows, by {answers['location']}"
+        if answers["waiting_records"]:
+            yield f"  of these, {answers['waiting_records']:,} are in batch jobs of unfinished runs, for which it waits"
         yield "  mode, jobs, tokens, cost and time below are those of the other rows"
 
 

@@ -1,0 +1,80 @@
+"""The markers of other runs: each leads to its ledger for as long as that may hold what the store does not have."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from bedrock_batch.answer_store.markers import Marker
+from bedrock_batch.answer_store.place import LocalPlace
+from bedrock_batch.answer_store.store import AnswerStore
+from bedrock_batch.environment.context import RunContext
+from bedrock_batch.ledger.document import JobEntry, LedgerDocument
+from bedrock_batch.ledger.local_store import LocalLedgerStore
+from bedrock_batch.realtime.open_runs import DEAD_SECONDS, OpenRun, note_seen
+from helpers.answer_stores import FRAME
+
+RUN = "a" * 16
+NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
+JOB = {"start": 0, "stop": 9, "records": 9, "left_out": 0, "bytes": 1, "content_digest": "0" * 64, "name": "j"}
+CREATED, COLLECTED = (
+    {**JOB, "state": state, "arn": "arn", "input_uri": "s3://b/k"} for state in ("created", "collected")
+)
+
+
+class NoClients:
+    """Stands where no client is used."""
+
+
+def is_open(tmp_path: Path, marker: Marker, document: LedgerDocument | None, at: datetime, kept: set[int]) -> bool:
+    """Return whether the marker of a run stays open after a later run has looked at it."""
+    store = AnswerStore(LocalPlace(tmp_path))
+    store.mark(FRAME, marker)
+    run = OpenRun(marker, LocalLedgerStore(tmp_path, RUN), document, ((FRAME, marker.name),), kept)
+    context = RunContext(NoClients(), now=lambda: at)  # type: ignore[arg-type]
+    note_seen(context, store, [run])
+    store.segments(FRAME)
+    return bool(list(store.markers()))
+
+
+@pytest.mark.parametrize(
+    ("state", "jobs", "kept", "stays"),
+    [
+        ({"owner": "x"}, [], set(), True),  # a process may be at work
+        ({"owner": None}, [], set(), False),
+        ({"owner": None}, [CREATED], set(), True),
+        ({"owner": None}, [CREATED], {0}, False),
+        ({"owner": None}, [COLLECTED], set(), False),
+        ({"owner": "x"}, [COLLECTED], set(), True),
+        ({"owner": "x", "finished": True}, [CREATED], set(), False),
+    ],
+)
+def test_a_marker_stays_while_its_ledger_may_hold_more(
+    tmp_path: Path, state: dict[str, object], jobs: list[dict[str, object]], kept: set[int], stays: bool
+) -> None:
+    """A run would not find the job of a killed run, or every run would read the ledgers of all runs before it."""
+    entries = [JobEntry(index=index, **job) for index, job in enumerate(jobs)]  # type: ignore[arg-type]
+    document = LedgerDocument(run_id=RUN, parts={}, beat=3, jobs=entries, **state)  # type: ignore[arg-type]
+    marker = Marker(RUN, "s3://b/in/run/ledger.json", FRAME, "m")
+    assert is_open(tmp_path, marker, document, NOON, kept) == stays
+
+
+@pytest.mark.parametrize(("beat", "hours", "stays"), [(3, 0.5, True), (3, 2, False), (2, 2, True)])
+def test_a_run_that_was_killed_is_dead_after_an_hour_without_a_beat(
+    tmp_path: Path, beat: int, hours: float, stays: bool
+) -> None:
+    """The journal of a run that was killed and never continued would be read by each later start, for ever."""
+    document = LedgerDocument(run_id=RUN, parts={}, owner="x", beat=3, lease=60.0)
+    marker = Marker(RUN, "s3://b/in/run/ledger.json", FRAME, "m").seen(beat, NOON.timestamp())
+    assert is_open(tmp_path, marker, document, NOON + timedelta(hours=hours), set()) == stays
+    assert DEAD_SECONDS < 2 * 3600
+
+
+@pytest.mark.parametrize(
+    ("location", "stays"), [("s3://b/in/run/ledger.json", False), ("/state/run/ledger.json", True)]
+)
+def test_a_deleted_ledger_closes_its_marker(tmp_path: Path, location: str, stays: bool) -> None:
+    """Each later start would complain of a run that a user has removed, or close that of another machine."""
+    assert is_open(tmp_path, Marker(RUN, location, FRAME, "m"), None, NOON, set()) == stays
