@@ -122,7 +122,7 @@ class _LookUp:
 
 def _decide(found: FoundAnswers, jobs: JobsElsewhere | None) -> Mask:
     """Return which questions a new run does not ask: those that are answered, and those in jobs of other runs."""
-    mask = found.known.copy()
+    mask: Mask = found.known.copy()
     if jobs is not None:
         mask[jobs.waiting] = True
     return mask

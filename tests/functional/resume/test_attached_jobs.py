@@ -14,42 +14,46 @@ from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.environment.container import container_paths
 from functional.resume.test_answer_reuse import answers, charged, data, write_schema
 from functional.resume.test_open_runs import ask_otherwise, delete, keys
-from helpers.batch_runs import World, small
+from helpers.batch_runs import World, sent_ids, small
 from helpers.table_files import make_rows, write_table
-from local_bedrock import RecordFaults
+from local_bedrock.behaviour import Phases, RecordFaults
 from local_bedrock.journal import CallInfo
 
 MakeWorld = Callable[..., World]
 FILES = {"train/a.csv": 60}
+SLOW = Phases(0.1, 0.1, 0.1, 4.0)  # seconds divided by four: a job runs for one
 JOBS = {"BEDROCK_MAX_RECORDS_PER_JOB": "20"}
 
 
-def interrupt_at_poll(world: World) -> None:
-    """Interrupt the step once, when it next polls a job."""
+def interrupt_at_poll(world: World, jobs: int = 0) -> None:
+    """Interrupt the step once, when it next polls a job and there are so many jobs."""
     interrupted: list[int] = []
 
     def interrupt(call: CallInfo) -> None:
-        if call.operation == "GetModelInvocationJob" and call.when == "after" and not interrupted:
+        if (
+            call.operation == "GetModelInvocationJob"
+            and call.when == "after"
+            and not interrupted
+            and len(world.local.jobs) >= jobs
+        ):
             interrupted.append(call.ordinal)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     world.local.on_call(interrupt)
 
 
-def leave_jobs_running(world: World) -> int:
-    """Run the step until its jobs run, and return how many it leaves behind."""
-    interrupt_at_poll(world)
+def leave_jobs_running(world: World) -> None:
+    """Run the step until its three jobs run, and interrupt it."""
+    interrupt_at_poll(world, jobs=3)
     assert isinstance(world.run().error, KeyboardInterrupt)
-    assert world.local.jobs
-    return len(world.local.jobs)
+    assert [len(sent_ids(world, job)) for job in world.local.jobs] == [20, 20, 20]
 
 
 @pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
 def test_a_job_of_a_killed_run_is_attached_to(make_world: MakeWorld, ended: bool) -> None:
     """A user who stops the step, loosens the schema and starts again would pay for each job twice."""
-    world = make_world(files=FILES, **JOBS)
-    before = leave_jobs_running(world)
-    sent = sum(len(job.fates) for job in world.local.jobs)
+    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
+    leave_jobs_running(world)
     if ended:
         world.local.wait_for_jobs()
     ask_otherwise(world)
@@ -58,16 +62,14 @@ def test_a_job_of_a_killed_run_is_attached_to(make_world: MakeWorld, ended: bool
     world.inputs = rows
     run = world.answer()
     assert world.local.charges.total() == 70
-    assert sum(len(job.fates) for job in world.local.jobs[before:]) <= 70 - sent
+    assert [len(sent_ids(world, job)) for job in world.local.jobs[3:]] == [10]
     assert [row["id"] for row in run.all_rows] == [row["id"] for row in rows]
     assert {row["llm_status"] for row in run.all_rows} == {"success"}
-    assert run.summary["reused_records"] == sent
+    assert run.summary["reused_records"] == 60
     attached = run.summary["batch_job_info"]["attached"]
-    assert sum(job["records_of_this_run"] for job in attached) == sent
+    assert sum(job["records_of_this_run"] for job in attached) == 60
     assert bool(run.logged(" attached=")) != ended
-    fresh = make_world(files={"train/a.csv": 70}, **JOBS)
-    ask_otherwise(fresh)
-    assert answers(run) == answers(fresh.answer())
+    assert answers(run) == answers(world.answer(BEDROCK_BATCH_RESUME="false"))
 
 
 def test_the_other_run_goes_on_as_always(make_world: MakeWorld) -> None:
@@ -123,21 +125,20 @@ def test_the_switches_apply_to_jobs_of_other_runs(make_world: MakeWorld) -> None
 
 def test_the_plan_says_how_many_rows_wait(make_world: MakeWorld) -> None:
     """A user would be told to pay for what a job of the stopped run answers."""
-    world = make_world(files=FILES, **JOBS)
+    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
     leave_jobs_running(world)
-    sent = sum(len(job.fates) for job in world.local.jobs)
     ask_otherwise(world)
-    before = keys(world, "")
+    before = [key for key in keys(world, "") if not key.startswith("output/")]  # the jobs still write there
     environ = {**world.environ, **world.local.environment}
     plan = plan_step(StepRequest(*container_paths(world.processing), environ, "training"))
-    assert plan["answer_store"]["waiting_records"] == plan["answer_store"]["reused_records"] == sent
-    assert f"{sent:,} are in batch jobs" in render_plan(plan)
-    assert keys(world, "") == before
+    assert plan["answer_store"]["waiting_records"] == plan["answer_store"]["reused_records"] == 60
+    assert "60 are in batch jobs" in render_plan(plan)
+    assert [key for key in keys(world, "") if not key.startswith("output/")] == before
 
 
 def test_a_run_without_time_to_wait_ends(make_world: MakeWorld) -> None:
     """A row would be asked while another run's job may still answer it, and paid for twice."""
-    world = make_world(files=FILES, **JOBS)
+    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
     leave_jobs_running(world)
     before = world.local.charges.total()
     ask_otherwise(world)

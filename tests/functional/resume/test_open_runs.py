@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functional.resume.test_answer_reuse import charged, interrupt_after, write_schema
+from functional.resume.test_answer_reuse import answers, charged, interrupt_after, write_schema
 from helpers.batch_runs import BUCKET, World, small
 from local_bedrock import AnswerFaults
 
@@ -18,6 +18,7 @@ NO_S3 = dict.fromkeys(("BEDROCK_ANSWERS_S3_PATH", "BEDROCK_BATCH_INPUT_S3_PATH",
 
 
 def keys(world: World, part: str) -> list[str]:
+    """Return the keys that hold this; other worlds of the same test share the bucket."""
     listed = world.local.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return [item["Key"] for item in listed if part in item["Key"]]
 
@@ -58,8 +59,8 @@ def test_another_run_takes_what_a_killed_run_was_answered(make_world: MakeWorld,
     assert run.logged(f"adopted={paid} answers of the unfinished run")
     ask_otherwise(world)
     assert charged(world)[0] == 0
-    write_schema(world, {})  # the killed run itself goes on
-    assert charged(world)[0] == 0
+    write_schema(world, {})  # the killed run itself goes on, and has taken nothing of the others
+    assert charged(world)[0] == 40 - paid
     assert not keys(world, "/open-")
     assert not list(world.processing.rglob("open-*"))
 
@@ -69,15 +70,12 @@ def test_retries_repeats_and_another_model_find_their_questions(make_world: Make
     world = make_world(small(answers=AnswerFaults(invalid=0.3)), files=FILES, **REALTIME)
     retries = {"BEDROCK_VALIDATION_RETRIES": "2"}
     write_schema(world, {})
-    undisturbed = make_world(small(answers=AnswerFaults(invalid=0.3)), files=FILES, **REALTIME, **retries)
-    expected = undisturbed.answer()
-    total = undisturbed.local.charges.total()
-    paid = leave_answers_in_the_ledger(world, 30, **retries)
+    paid = leave_answers_in_the_ledger(world, 60, **retries)
     write_schema(world, {}, description="another run")
     again, run = charged(world, **retries)
-    assert paid + again <= total + 1  # a retry that was under way
-    texts = [[row["llm_status"] for row in each.all_rows] for each in (run, expected)]
-    assert texts[0] == texts[1]
+    total, fresh = charged(world, **retries, BEDROCK_BATCH_RESUME="false")
+    assert paid + again <= total + 1  # one request may have been under way
+    assert answers(run) == answers(fresh)
 
 
 def test_the_age_limit_and_the_switches_apply_to_other_runs(make_world: MakeWorld) -> None:
@@ -129,7 +127,7 @@ def test_a_run_in_two_places_is_read_once(make_world: MakeWorld) -> None:
     """A run that was refused would have its ledger read, and its answers kept, once for each of its frames."""
     more = {**REALTIME, "BEDROCK_PRIMARY_MODEL_ID": "us.anthropic.claude-opus-4-8"}
     world = make_world(files=FILES, BEDROCK_MODEL_CAPABILITIES='{"prefill": true}', **more)
-    paid = leave_answers_in_the_ledger(world)
+    paid = leave_answers_in_the_ledger(world, 60)
     assert len({key.rpartition("/")[0] for key in keys(world, "/open-")}) == 2
     answered, run = charged(world, BEDROCK_MAX_TOKENS="600")
     assert answered == 40 - paid

@@ -103,14 +103,15 @@ def read_outputs(paths: Iterable[Path], sent: SentRecords, counts: ResultCounts)
         with path.open("rb", buffering=_FILE_BUFFER) as file:
             for line in file:
                 parsed = parse_output_line(line)
-                if parsed is None or parsed.number not in sent.checks:
+                number = None if parsed is None else parsed.number
+                if parsed is None or number is None or number not in sent.checks:
                     continue
                 counts.lines += 1
-                counts.repeated += parsed.number in seen
-                seen.add(parsed.number)
-                output = _output(parsed, parsed.number, sent)
-                if isinstance(output, ModelOutput) and parsed.number not in answered:
-                    answered.add(parsed.number)
+                counts.repeated += number in seen
+                seen.add(number)
+                output = _output(parsed, number, sent)
+                if isinstance(output, ModelOutput) and number not in answered:
+                    answered.add(number)
                     yield output
     counts.missing = len(sent.checks) - len(seen)
 
