@@ -78,6 +78,7 @@ def test_the_simulated_services_speak_as_botocore_describes_them(folder: Path) -
     assert seen == {
         "AbortMultipartUpload",
         "CreateModelInvocationJob",
+        "DeleteObject",
         "GetFoundationModel",
         "GetModelInvocationJob",
         "GetObject",

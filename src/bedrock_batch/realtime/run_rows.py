@@ -57,10 +57,8 @@ def run_rows(processor: RowProcessor, source: RowSource, options: RunOptions | N
         with _recording(processor, run, stored), _progress(processor, source, stored):
             answers = _answer(processor, source, run, stored)
         yield AnsweredRows(answers, run.ledger.run_id, run.ledger.location)
-        _finish(processor, run)
+        _finish(processor, run, stored)
         if stored.recorder is not None:
-            if run.ledger.finished:
-                stored.recorder.close()
             stored.recorder.compact()
 
 
@@ -225,9 +223,15 @@ def _parse(processor: RowProcessor, output: RecordOutput, attempt: int = 0) -> A
     return answer
 
 
-def _finish(processor: RowProcessor, run: Run) -> None:
-    """Close a run whose outputs are written; one that stopped at its cost limit stays open for a later start."""
+def _finish(processor: RowProcessor, run: Run, stored: StoredAnswers) -> None:
+    """Close a run whose outputs are written; one that stopped at its cost limit stays open for a later start.
+
+    The markers are closed first, which may take a while: a start after the end of the run asks no failed row again.
+    """
     if processor.spending.stopped is None:
+        if stored.recorder is not None:
+            run.ledger.fence.check()  # the marker may be that of another process by now
+            stored.recorder.close()
         run.ledger.finish()
     else:
         processor.context.log.warning(
