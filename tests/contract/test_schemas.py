@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from jsonschema import Draft202012Validator
 
+from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answers.schema.response_schema import check_validation_schema
 from bedrock_batch.errors import InputError
 from bedrock_batch.ledger.document import LedgerDocument
+from bedrock_batch.ledger.job_questions import JobQuestions, questions_name
 from bedrock_batch.prompts.files import check_prompt_templates
 from bedrock_batch.prompts.rules import rule_block
 from helpers.batch_runs import BUCKET, StepRun, World, sent_lines, small
@@ -167,6 +169,19 @@ def test_the_answer_store_is_as_described(run: StepRun) -> None:
         assert columns == [{k: v for k, v in each.items() if k != "meaning"} for each in contract["columns"]]
         (name, version), *_ = contract["metadata"].items()
         assert schema.metadata[name.encode()] == version["value"].encode()
+
+
+def test_the_small_files_of_open_runs_are_as_described() -> None:
+    """A later version of the step would not find what a killed run has paid for."""
+    contract = json.loads((ROOT / "contracts" / "answers.json").read_text(encoding="utf-8"))
+    marker = Marker("a" * 16, "s3://b/run/ledger.json", "m/" + "0" * 32, "us.m", "b" * 16).seen(1, 2.0, [3])
+    questions = JobQuestions.of(marker.frame, "us.m", False, [7], [9], b"0" * 16).encode()
+    files = {"marker": (marker.name, marker.encode()), "job_questions": (questions_name(7, "0" * 64), questions)}
+    for kind, (name, data) in files.items():
+        assert re.fullmatch(contract[kind]["name"], name)
+        members = json.loads(data.splitlines()[0])
+        assert members.keys() == contract[kind]["members"].keys()
+        assert str(members["schema_version"]) == contract[kind]["members"]["schema_version"]
 
 
 @pytest.mark.parametrize(("content", "good"), RULESETS.values(), ids=RULESETS)
