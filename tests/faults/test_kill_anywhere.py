@@ -54,7 +54,8 @@ BEHAVIOUR = Behaviour(
 class Killer:
     """A hook that kills a process at one call, before or after the service has done its work."""
 
-    def __init__(self, ordinal: int, when: str) -> None:
+    def __init__(self, ordinal: int, when: str, operation: str = "") -> None:
+        self.operation = operation  # empty for any
         self.ordinal = ordinal
         self.when = when
         self.seen = 0
@@ -65,6 +66,8 @@ class Killer:
     def __call__(self, call: CallInfo) -> CallFault | None:
         with self._lock:
             if self.process is None or self.fired or call.when != self.when:
+                return None
+            if self.operation not in ("", call.operation):
                 return None
             self.seen += 1
             self.fired = self.seen == self.ordinal
@@ -198,6 +201,34 @@ def test_another_run_pays_for_nothing_that_a_killed_run_was_answered(
     assert step.outputs == expected
     again = (local.charges - paid).total() - rows
     assert again <= 2, step.log  # one request may be under way at each kill
+
+
+@pytest.mark.parametrize("ordinal", [13, 20, 27])
+def test_another_run_waits_for_the_jobs_of_a_killed_run_through_kills(
+    tmp_path: Path, slow_local: LocalBedrock, ordinal: int
+) -> None:
+    """A user whose second run dies, too, while it waits for the jobs of the first would pay for them again."""
+    local, rows = slow_local, 40
+    step = lay_out(tmp_path, rows, batch_settings(local, BEDROCK_MAX_TOKENS=str(7100 + ordinal)))
+    paid, killer = local.charges, Killer(2, "after", "GetModelInvocationJob")
+    local.hooks.append(killer)
+    killer.process = process = start(step)
+    process.join(60)
+    local.hooks.remove(killer)
+    assert killer.fired, step.log
+    jobs = len(local.jobs)
+    other = replace(step, settings={**step.settings, "BEDROCK_MAX_TOKENS": str(7200 + ordinal)})
+    local.hooks.append(killer := Killer(ordinal, "after"))
+    killer.process = process = start(replace(other, settings={**other.settings, **SELDOM_BEATS}))
+    process.join(60)
+    local.hooks.remove(killer)
+    assert killer.fired, other.log
+    assert run_to_end(other) == 0, other.log
+    assert len(local.jobs) == jobs, other.log
+    assert "attached=" in other.log
+    assert (local.charges - paid).total() <= rows + 1, other.log
+    lines = [line for data in other.outputs.values() for line in data.splitlines()[1:]]
+    assert [int(line[:5]) for line in lines] == [*range(rows * 2 // 3, rows), *range(rows * 2 // 3)]
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=[f"share_{number}" for number in SEEDS])
