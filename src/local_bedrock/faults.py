@@ -109,7 +109,7 @@ def fault_response(fault: CallFault, service: str) -> Response | None:
     if service == "s3":
         return s3_error(fault.code, message, fault.status, headers)
     if service in ("iam", "sts"):
-        return _query_error(fault.code, message, fault.status, headers)
+        return query_error(fault.code, message, fault.status, headers)
     return error_response(AwsError(fault.code, message, fault.status, headers))
 
 
@@ -118,13 +118,15 @@ def fault_message(fault: CallFault) -> str:
     return fault.message or _MESSAGES.get(fault.code, f"The local Bedrock was told to answer with {fault.code}.")
 
 
-def _query_error(code: str, message: str, status: int | None, headers: Mapping[str, str]) -> Response:
+def query_error(
+    code: str, message: str, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return an error response in the XML format of IAM and STS."""
     body = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
         f"<Message>{escape(message)}</Message></Error><RequestId>local</RequestId></ErrorResponse>"
     )
-    return Response(status or 403, {"Content-Type": "text/xml", **headers}, body.encode())
+    return Response(status or 403, {"Content-Type": "text/xml", **(headers or {})}, body.encode())
 
 
 def s3_error(code: str, message: str, status: int | None = None, headers: Mapping[str, str] | None = None) -> Response:

@@ -33,6 +33,8 @@ class Question:
     thinking: str | None = None
     """`enabled`, `adaptive`, `disabled` or `between_tools`; None if the request does not set it."""
     effort: str | None = None
+    has_dated_version: bool = False
+    """Whether a Messages body names the version of the API that came with Claude 4.7."""
     has_cache_marker: bool = False
     extra_fields: tuple[str, ...] = ()
     """Names of the fields that a Converse request passes to the model's own API."""

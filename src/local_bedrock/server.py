@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -241,7 +242,7 @@ class LocalBedrock:
             return RecordProcessor(
                 registry,
                 model,
-                lambda body: registry.check(model, read_converse_record(operation, body), in_batch=True),
+                lambda body: registry.check(model, partial(read_converse_record, operation), body, in_batch=True),
                 ConverseRecordWriter(operation),
                 self.behaviour,
                 job.fault,

@@ -1,4 +1,4 @@
-"""Request and response bodies of Anthropic's Messages API on Bedrock (`anthropic_version: bedrock-2023-05-31`)."""
+"""Request and response bodies of Anthropic's Messages API on Bedrock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from local_bedrock.body_checks import BodyError, read_count, read_number, read_t
 from local_bedrock.questions import Answer, Question
 
 _VERSION = "bedrock-2023-05-31"
+_DATED_VERSION = "2026-10-21"
+"""Sent by Anthropic's SDK 2. On Bedrock, Claude 4.7 and later take it (Anthropic's page on versions)."""
 MESSAGES_FIELDS = frozenset(
     {
         "anthropic_version", "anthropic_beta", "max_tokens", "messages", "system", "temperature", "top_p", "top_k",
@@ -27,8 +29,8 @@ def read_messages(body: Mapping[str, Any]) -> Question:
     """Read a Messages body; raise `BodyError` if it is invalid."""
     require_field(body, "anthropic_version", "max_tokens", "messages")
     refuse_unknown(body, MESSAGES_FIELDS)
-    if body["anthropic_version"] != _VERSION:
-        raise BodyError(f"anthropic_version: Input should be '{_VERSION}'")
+    if body["anthropic_version"] not in (_VERSION, _DATED_VERSION):
+        raise wrong_version()
     system, system_marked = _read_text(body.get("system"), "system")
     prompt, prefill, marked = _read_turns(body["messages"])
     tools = body.get("tools") or ()
@@ -47,8 +49,14 @@ def read_messages(body: Mapping[str, Any]) -> Question:
         output_schema=_read_output_schema(body.get("output_config")),
         thinking=_read_thinking(body),
         effort=(body.get("output_config") or {}).get("effort"),
+        has_dated_version=body["anthropic_version"] == _DATED_VERSION,
         has_cache_marker=marked or system_marked or any("cache_control" in tool for tool in tools),
     )
+
+
+def wrong_version() -> BodyError:
+    """Return the error for a version of the API that the model does not have."""
+    return BodyError(f"anthropic_version: Input should be '{_VERSION}'")
 
 
 def _read_turns(messages: Any) -> tuple[str, str | None, bool]:

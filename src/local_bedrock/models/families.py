@@ -31,6 +31,7 @@ class Family:
     json_schema: bool = False
     prompt_cache: bool = True
     streams_tools: bool = True
+    dated_version: bool = False
     batch: bool = True
     profile_required: bool = False
     max_output_tokens: int = 8_192
@@ -80,6 +81,7 @@ _CLAUDE_47 = replace(
     pattern=r"anthropic\.claude-opus-4-[78]",
     sampling="none",
     thinking="adaptive",
+    dated_version=True,
     json_schema=False,
     max_output_tokens=128_000,
     example="anthropic.claude-opus-4-8",

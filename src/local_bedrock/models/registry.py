@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from local_bedrock.questions import Answer, Question
 _ARN = re.compile(
     r"arn:aws[^:]*:bedrock:[a-z0-9-]*:\d*:(?P<kind>foundation-model|inference-profile|application-inference-profile)/(?P<id>.+)"
 )
+
+_log = logging.getLogger(__name__)
+_MALFORMED = "Malformed input request, please reformat your input and try again."
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], Question]] = {
     "anthropic": read_messages,
@@ -114,22 +118,31 @@ class ModelRegistry:
     def read_body(self, model: Model, body: Any, in_batch: bool) -> Question:
         """Read an InvokeModel body; raise `BodyError` if the model refuses it."""
         if not isinstance(body, Mapping):
-            raise BodyError("Malformed input request, please reformat your input and try again.")
-        try:
-            question = _READERS[model.family.shape](body)
-        except (AttributeError, TypeError, KeyError) as error:  # readers do not check every type
-            raise BodyError("Malformed input request, please reformat your input and try again.") from error
-        refuse_question(model.family, question, in_batch)
-        return question
+            raise BodyError(_MALFORMED)
+        return self.check(model, _READERS[model.family.shape], body, in_batch)
 
-    def check(self, model: Model, question: Question, in_batch: bool) -> Question:
-        """Return a question that was read from a Converse request; raise `BodyError` if the model refuses it."""
-        refuse_question(model.family, question, in_batch)
+    def check(
+        self, model: Model, read: Callable[[Mapping[str, Any]], Question], body: Mapping[str, Any], in_batch: bool
+    ) -> Question:
+        """Return the question that `read` finds in a request; raise `BodyError` if the model refuses it."""
+        try:
+            question = read(body)
+            refuse_question(model.family, question, in_batch)
+        except (AttributeError, TypeError, LookupError, ValueError) as error:  # readers do not check every type
+            raise BodyError(_MALFORMED) from error
         return question
 
     def answer(self, model: Model, question: Question) -> Answer:
-        """Return the model's answer to a question."""
-        return self._answerer.answer(model.id, question, thinks(model.family, question))
+        """Return the model's answer to a question; raise `AwsError` if the function that answers fails."""
+        try:
+            return self._answerer.answer(model.id, question, thinks(model.family, question))
+        except (BodyError, AwsError):
+            raise
+        except Exception as error:
+            _log.exception("no answer of %s", model.id)
+            raise AwsError(
+                "ModelErrorException", f"The model failed to answer: {type(error).__name__}: {error}"
+            ) from error
 
     def write_body(self, model: Model, answer: Answer) -> dict[str, Any]:
         """Return the InvokeModel response body for an answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local_bedrock.body_checks import BodyError, refuse_unknown
-from local_bedrock.models.anthropic_messages import MESSAGES_FIELDS
+from local_bedrock.models.anthropic_messages import MESSAGES_FIELDS, wrong_version
 from local_bedrock.models.families import Family
 from local_bedrock.models.output_schemas import refuse_output_schema
 from local_bedrock.questions import Question
@@ -29,6 +29,8 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
         return
     if family.shape == "anthropic":
         refuse_unknown(question.extra_fields, MESSAGES_FIELDS)
+    if question.has_dated_version and not family.dated_version:
+        raise wrong_version()
     if question.max_tokens is not None and question.max_tokens > family.max_output_tokens:
         raise BodyError(
             f"max_tokens: {question.max_tokens} > {family.max_output_tokens}, which is the maximum allowed number of "

@@ -79,7 +79,7 @@ class Runtime:
         if model.family.embeds:
             raise AwsError("ValidationException", "This action doesn't support the model that you provided.")
         try:
-            question = self._registry.check(model, read_converse(params), in_batch=False)
+            question = self._registry.check(model, read_converse, params, in_batch=False)
             answer = self._registry.answer(model, question)
         except BodyError as error:
             # Converse passes on the message of the model's own API with this prefix.
@@ -96,7 +96,7 @@ class Runtime:
         source = params["input"]
         try:
             if "converse" in source:
-                question = read_converse(source["converse"])
+                question = self._registry.check(model, read_converse, source["converse"], in_batch=False)
             else:
                 question = self._registry.read_body(model, _read_json(source["invokeModel"]["body"]), in_batch=False)
         except BodyError as error:

@@ -19,6 +19,7 @@ from local_bedrock.wire.constraints import violations
 from local_bedrock.wire.shapes import read_value, write_value
 
 SERVICES = ("bedrock-runtime", "bedrock")
+UNKNOWN_OPERATION = "UnknownOperationException"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class ServiceModels:
                 pattern = route.loose_pattern if loose else route.pattern
                 if route.method == method and (found := pattern.fullmatch(raw_path)):
                     return route, dict(zip(route.labels, map(unquote, found.groups()), strict=True))
-        raise AwsError("UnknownOperationException", f"no operation of Amazon Bedrock has the route {method} {raw_path}")
+        raise AwsError(UNKNOWN_OPERATION, f"no operation of Amazon Bedrock has the route {method} {raw_path}")
 
     @property
     def operation_names(self) -> frozenset[str]:
@@ -171,7 +172,10 @@ def json_response(model: OperationModel, result: Mapping[str, Any]) -> Response:
 def error_response(error: AwsError) -> Response:
     """Return an error response: the error type in a header and the message in JSON (rest-json protocol)."""
     headers = {**json_headers(), "x-amzn-ErrorType": error.code, **error.headers}
-    return Response(error.status, headers, dump_json({"message": error.message}))
+    document: dict[str, Any] = {"message": error.message}
+    if error.code == UNKNOWN_OPERATION:  # AWS sends these two fields alone
+        document |= {"Output": {"__type": f"com.amazon.coral.service#{UNKNOWN_OPERATION}"}, "Version": "1.0"}
+    return Response(error.status, headers, dump_json(document))
 
 
 def json_headers() -> dict[str, str]:

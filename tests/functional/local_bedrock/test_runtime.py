@@ -121,6 +121,7 @@ def test_usage_is_counted_by_characters(local):
     [
         ({**messages_body(), "max_tokens": None}, "max_tokens: Field required"),
         (messages_body(anthropic_version="2023-06-01"), "anthropic_version: Input should be 'bedrock-2023-05-31'"),
+        (messages_body(anthropic_version="2026-10-21"), "anthropic_version: Input should be 'bedrock-2023-05-31'"),
         (messages_body(" \n"), "text content blocks must contain non-whitespace text"),
         (messages_body(surprise=1), "surprise: Extra inputs are not permitted"),
         (messages_body(temperature=1.5), "temperature: Input should be less than or equal to 1"),
@@ -139,6 +140,7 @@ def test_usage_is_counted_by_characters(local):
     ids=[
         "required",
         "version",
+        "dated version",
         "blank",
         "extra",
         "range",
@@ -287,6 +289,53 @@ def test_missing_operation_is_named_in_json(local):
     """The name of the missing operation would be hidden in an HTML page after three retries."""
     with pytest.raises(ClientError, match="local_bedrock does not have the operation ListGuardrails"):
         local.client("bedrock", retries=NO_RETRY).list_guardrails()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/openai/v1/chat/completions", {"Authorization": "Bearer key"}),
+        ("/anthropic/v1/messages", {"x-api-key": "key"}),
+        ("/v1/responses", {}),
+        ("/model/nonsense", {"Authorization": "AWS4-HMAC-SHA256 Credential=l/20260101/r/bedrock-mantle/aws4_request"}),
+    ],
+    ids=["openai", "anthropic", "no key", "signed"],
+)
+def test_paths_that_bedrock_does_not_serve_here_are_unknown_operations(local, path, headers):
+    """A client of another endpoint of Bedrock would see a crash of the S3 server, and retry."""
+    request = urllib.request.Request(local.endpoint_url + path, data=b"{}", headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as error:
+        assert error.code == 404
+        document = json.load(error)
+    assert document["Output"] == {"__type": "com.amazon.coral.service#UnknownOperationException"}
+    assert path in document["message"]
+    assert local.calls[-1].operation == "UnknownOperation"
+
+
+@pytest.mark.parametrize("extra", [{"thinking": "on"}, {"output_config": [1]}, {"output_config": {"format": 3}}])
+def test_rubbish_in_a_models_own_fields_is_the_requests_fault(local, extra):
+    """A client would retry what can never succeed, since it looks like a failure of the service."""
+    with pytest.raises(ClientError, match=r"ValidationException.*Malformed input request"):
+        converse(local, **converse_body(additionalModelRequestFields=extra))
+
+
+def test_a_failing_function_is_the_models_error(caplog):
+    """A mistake in a test's own function would look like a bug of the server, and its place would be unknown."""
+    with (
+        LocalBedrock(answers=lambda model, question: {}["absent"]) as local,
+        pytest.raises(ClientError, match=r"ModelErrorException.*The model failed to answer: KeyError: 'absent'"),
+    ):
+        invoke(local, messages_body())
+    assert "Traceback" in caplog.text
+
+
+def test_what_moto_lacks_is_an_error_of_the_service(local):
+    """A client would retry an operation that moto does not have, and see a page of HTML."""
+    with pytest.raises(ClientError, match=r"\(InvalidAction\).*moto failed to answer for iam") as caught:
+        local.client("iam", retries=NO_RETRY).generate_organizations_access_report(EntityPath="o-123456789012/r-1234")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 def test_curl_without_a_signature_is_answered(local):
