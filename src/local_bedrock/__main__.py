@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import re
@@ -12,7 +13,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from local_bedrock.answers.upstream import Upstream
 from local_bedrock.behaviour import Behaviour
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"local_bedrock: {error}", file=sys.stderr)
         return 2
-    return _serve(server, options.bucket)
+    exports = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # moto prints, and a shell reads what comes out here
+        return _serve(server, options.bucket, exports)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,7 +98,7 @@ def _add_latency(behaviour: Behaviour, seconds: float) -> Behaviour:
     return dataclasses.replace(behaviour, latency_seconds=latency)
 
 
-def _serve(server: LocalBedrock, buckets: Sequence[str]) -> int:
+def _serve(server: LocalBedrock, buckets: Sequence[str], exports: TextIO) -> int:
     ended = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda _number, _frame: ended.set())
@@ -107,9 +110,10 @@ def _serve(server: LocalBedrock, buckets: Sequence[str]) -> int:
     try:
         for bucket in buckets:
             server.create_bucket(bucket)
+        print("unset AWS_BEARER_TOKEN_BEDROCK", file=exports)  # with it, boto3 refuses an endpoint without TLS
         for name, value in server.environment.items():
-            print(f"export {name}={shlex.quote(value)}")
-        sys.stdout.flush()
+            print(f"export {name}={shlex.quote(value)}", file=exports)
+        exports.flush()
         ended.wait()
     finally:
         server.stop()

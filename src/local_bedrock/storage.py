@@ -29,6 +29,8 @@ _TRANSFER = TransferConfig(
 def make_client(service: str, endpoint_url: str, region: str, mark: str | None = None, **config: Any) -> Any:
     """Return a boto3 client for the local endpoint, with dummy credentials regardless of the environment."""
     options: dict[str, Any] = {"proxies": {}, "user_agent_extra": mark or "local-bedrock-client", **config}
+    if service.startswith("bedrock"):
+        options.setdefault("signature_version", "v4")  # or boto3 takes an API key from the environment, which needs TLS
     if service == "s3":
         options.setdefault("s3", {"addressing_style": "path"})
     with _session_lock:

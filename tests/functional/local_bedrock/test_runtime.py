@@ -350,6 +350,13 @@ def test_curl_without_a_signature_is_answered(local):
     caught.value.close()
 
 
+def test_an_api_key_in_the_shell_does_not_reach_the_clients(local, monkeypatch):
+    """Every call would fail in a shell with an API key, which boto3 sends over TLS only."""
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "key")
+    assert converse(local, **converse_body())["stopReason"] == "end_turn"
+    assert local.client("bedrock", retries=NO_RETRY).list_foundation_models()["modelSummaries"]
+
+
 def test_unknown_service_is_named_in_json(local):
     """A client of an unsupported service would see a dropped connection, and retry."""
     scope = (
