@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,13 @@ class BedrockBatchProcessor(JobMethods, PublicBatchAttributes):
     def expected_source(self, count: int) -> Source:
         """Return how most of `count` records are expected to be asked."""
         return "batch" if self.decide_for(count).use_batch else "realtime"
+
+    def expected_jobs(self, count: int, line_bytes: int) -> int:
+        """Return how many jobs `count` records need whose lines in job files have so many bytes together."""
+        if not self.decide_for(count).use_batch:
+            return 0
+        settings = self.settings
+        return max(ceil(count / settings.max_records_per_job), ceil(line_bytes / settings.max_job_file_bytes))
 
     def check_mode(self, count: int, taken: int = 0) -> Decision:
         """Return the mode for `count` records; ConfigurationError if batch is required but impossible.

@@ -12,14 +12,15 @@ from typing import Any
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.commands.input_channels import load_texts
-from bedrock_batch.dataset.splits import TRAINING_SPLITS, Split, find_splits, unite_by_format
+from bedrock_batch.commands.input_columns import check_columns
+from bedrock_batch.dataset.splits import TRAINING_SPLITS, Split, find_splits
 from bedrock_batch.environment.container import check_apart, check_outputs, read_max_runtime
 from bedrock_batch.environment.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.environment.instances import Instance, read_instance
 from bedrock_batch.environment.settings import Settings, alias_notes, load_settings
-from bedrock_batch.errors import InputError, Problems
+from bedrock_batch.errors import Problems
 from bedrock_batch.progress import LineProgress, Progress
-from bedrock_batch.realtime.bedrock_processor import STATE_FOLDER, BedrockProcessor
+from bedrock_batch.realtime.bedrock_processor import STATE_FOLDER
 from bedrock_batch.records import RESPONSE_FIELD
 
 
@@ -103,20 +104,6 @@ def _decide(processor: BedrockBatchProcessor, splits: Sequence[Split], instance:
     if not count and instance.count > 1:  # an instance without rows needs no mode: the others have the rows
         return processor.decide_for(count)
     return processor.check_mode(count)
-
-
-def check_columns(splits: Sequence[Split], processor: BedrockProcessor) -> None:
-    """Raise InputError if an input column has the name of an output column; warn of placeholders without a column."""
-    problems: list[str] = []
-    for split in splits:
-        unite_by_format(split, problems)
-        for file in split.files:
-            try:
-                processor.check_columns(file.columns, str(file.path))
-            except InputError as error:
-                problems.append(str(error))
-    if problems:
-        raise InputError("; ".join(problems))
 
 
 def _check_outputs(request: StepRequest) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
-from bedrock_batch.commands.preparation import StepRequest, check_columns, prepare_run
+from bedrock_batch.commands.input_columns import check_columns
+from bedrock_batch.commands.preparation import StepRequest, prepare_run
 from bedrock_batch.dataset.splits import open_split
 from bedrock_batch.environment.callable_log import Log, as_logger
 from bedrock_batch.environment.container import (

@@ -76,8 +76,9 @@ def find_splits(
     """Return the splits of a job type: train, val and test of `training` if such folders exist, else one data set.
 
     Each of several instances gets its share of the rows. Raise InputError that names the folder and its content if
-    there is no data file, except on an instance to which SageMaker's sharding gave none: it has no splits. Raise
-    InputError for a file that leads out of `root`, by default the input folder, through a symbolic link.
+    there is no data file, or if a split folder has files but none that can be read, except on an instance to which
+    SageMaker's sharding gave none: it has no splits. Raise InputError for a file that leads out of `root`, by default
+    the input folder, through a symbolic link.
     """
     instance = instance or Instance()
     names = [name for name in TRAINING_SPLITS if job_type == "training" and (input_folder / name).is_dir()]
@@ -85,15 +86,23 @@ def find_splits(
         for path in find_data_files(input_folder)[0]:
             log.warning("%s is ignored: only the files in split folders (%s) are read", path, ", ".join(names))
     splits: list[Split] = []
+    problems: list[str] = []
     for name in names or [""]:
         try:
             folder = input_folder / name
             split = open_split(name or job_type, folder, output_folder / name, log, root or input_folder)
             splits.append(_share_of(split, instance, name))
         except EmptySplitError as error:
-            if not names and not instance.sharded:
+            if instance.sharded:
+                log.warning("split=%s is skipped: %s", name or job_type, error)
+            elif not names:
                 raise
-            log.warning("split=%s is skipped: %s", name or job_type, error)
+            elif error.holds_files:
+                problems.append(f"{error}: convert its files, or remove the folder to run without this split")
+            else:
+                log.warning("split=%s is skipped: %s", name, error)
+    if problems:
+        raise InputError("; ".join(problems))
     if not splits and not instance.sharded:
         raise InputError(f"no data file in the folders {', '.join(names)} of {input_folder}")
     return tuple(splits)
@@ -124,8 +133,19 @@ def _reason_to_ignore(path: Path) -> str:
     return "a hidden file" if path.name.startswith(".") else "neither CSV, TSV nor Parquet by its name"
 
 
+def _may_be_data(path: Path) -> bool:
+    """Return whether a user may take an entry for data: it is neither hidden nor empty, as `_SUCCESS` of Spark is."""
+    if path.name.startswith("."):
+        return False
+    return any(path.iterdir()) if path.is_dir() else path.is_file() and path.stat().st_size > 0
+
+
 class EmptySplitError(InputError):
-    """A folder holds no data file."""
+    """A folder holds no data file; `holds_files` says that it holds others, which a user may take for data."""
+
+    def __init__(self, message: str, *, holds_files: bool) -> None:
+        super().__init__(message)
+        self.holds_files = holds_files
 
 
 def open_split(
@@ -141,7 +161,10 @@ def open_split(
     for path in ignored:
         log.info("%s is ignored: %s", path, _reason_to_ignore(path))
     if not found:
-        raise EmptySplitError(f"no .csv, .tsv or .parquet file in {input_folder} ({_content(input_folder)})")
+        raise EmptySplitError(
+            f"no .csv, .tsv or .parquet file in {input_folder} ({_content(input_folder)})",
+            holds_files=any(map(_may_be_data, ignored)),
+        )
     problems: list[str] = []
     files: list[TableFile] = []
     for path in found:

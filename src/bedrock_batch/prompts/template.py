@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROUTED_RULES = "routed_rules"
 TRUNCATION_MARKER = "... [TRUNCATED]"
+_COLUMNS_TOLD = 12
 _IDENTIFIER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -83,6 +84,12 @@ class PromptTemplate:
         self.unused: tuple[str, ...] = tuple(n for n in input_placeholders or () if n not in {*self._names, *slots})
 
     @property
+    def other_names(self) -> tuple[str, ...]:
+        """The names in braces that are no placeholders, since `input_placeholders` does not list them."""
+        found = dict.fromkeys(_IDENTIFIER.findall(self.user_prompt_template))
+        return tuple(name for name in found if name not in self._names)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read to render a row."""
         return tuple(dict.fromkeys((*self.placeholders, *((self.rules.column,) if self.rules else ()))))
@@ -117,9 +124,17 @@ class PromptTemplate:
         """Return whether prompts of rows with these columns hold no rules: there is neither a slot nor the column."""
         return self.rules is not None and not self._has_slot and self.rules.column not in set(columns)
 
-    def warn_of_missing(self, columns: Iterable[str], place: str, log: logging.Logger) -> None:
-        """Warn of each placeholder, and of rules, that the columns in `place` leave without a value."""
+    def is_constant(self, columns: Iterable[str]) -> bool:
+        """Return whether rows with these columns all have the same prompt, since it reads none of the columns."""
+        return not set(self.columns).intersection(columns)
+
+    def warn_of_columns(self, columns: Iterable[str], place: str, log: logging.Logger) -> None:
+        """Warn of each placeholder, and of rules, that the columns in `place` leave without a value, or give twice."""
         columns = tuple(columns)
+        for name in self.columns:
+            if (count := columns.count(name)) > 1:
+                first = columns.index(name) + 1
+                log.warning("file=%s has %d columns %r: the first of them counts, column %d", place, count, name, first)
         for name in self.missing(columns):
             guess = nearest(name, columns)
             log.warning(
@@ -192,6 +207,15 @@ def _placeholder_pattern(names: Sequence[str] | None, slots: Sequence[str]) -> r
     if not names:
         return _IDENTIFIER
     return re.compile(r"\{(" + "|".join(map(re.escape, dict.fromkeys([*names, *slots]))) + r")\}")
+
+
+def describe_nearest(names: Sequence[str], columns: Sequence[str]) -> str:
+    """Return which columns the names of a template may mean, as the end of a sentence about them."""
+    guesses = [f"{guess!r} for {name!r}" for name in names if (guess := nearest(name, columns))]
+    if guesses:
+        return f"did you mean {', '.join(guesses)}? Correct the template or the header"
+    more = ", ..." if len(columns) > _COLUMNS_TOLD else ""
+    return f"name one of its columns ({', '.join(map(repr, columns[:_COLUMNS_TOLD]))}{more})"
 
 
 def truncate_text(text: str, limit: int) -> str:

@@ -28,12 +28,13 @@ from bedrock_batch.dataset.row_source import TableSource
 from bedrock_batch.environment.context import LOGGER_NAME, RunContext, make_clients, make_storage
 from bedrock_batch.environment.references import column_map_of, resolve_texts
 from bedrock_batch.environment.settings import Settings, alias_notes_of_mapping, settings_from_mapping
+from bedrock_batch.errors import InputError
 from bedrock_batch.families import hides_model
 from bedrock_batch.ledger.run import Run, RunOptions
 from bedrock_batch.models.model_input import ModelInput, effective_model_id
 from bedrock_batch.models.negotiation import ModelNegotiator, NegotiatedModel
 from bedrock_batch.progress import LineProgress
-from bedrock_batch.prompts.template import template_of
+from bedrock_batch.prompts.template import describe_nearest, template_of
 from bedrock_batch.realtime.invocation import RealtimeInvoker
 from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
 from bedrock_batch.realtime.public_attributes import PublicAttributes
@@ -178,9 +179,18 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
             return append_columns(df, self.public_columns(answers))
 
     def check_columns(self, columns: Sequence[str], place: str) -> None:
-        """Raise InputError for a column that an output column would hide; warn of placeholders without a column."""
+        """Raise InputError for a column that an output column would hide; warn of placeholders without a column.
+
+        With `missing_columns=error`, InputError for these as well.
+        """
         self.columns.check_names(columns, place, metadata=self.settings.output_metadata)
-        self.template.warn_of_missing(columns, place, self.context.log)
+        missing = self.template.missing(columns)
+        if missing and self.settings.missing_columns == "error":
+            raise InputError(
+                f"{place} has no column {', '.join(map(repr, missing))}, and BEDROCK_MISSING_COLUMNS=error allows no "
+                f"prompt that reads [Missing: {missing[0]}]: {describe_nearest(missing, columns)}"
+            )
+        self.template.warn_of_columns(columns, place, self.context.log)
 
     def public_columns(self, answers: pa.Table) -> pa.Table:
         """Return the columns of the output files, under the names that they have there."""
@@ -189,6 +199,10 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
     def expected_source(self, count: int) -> Source:  # noqa: ARG002 - a subclass decides by it
         """Return how most of `count` records will be asked."""
         return "realtime"
+
+    def expected_jobs(self, count: int, line_bytes: int) -> int:  # noqa: ARG002 - a subclass counts by them
+        """Return how many jobs `count` records need whose lines in job files have so many bytes together."""
+        return 0
 
 
 def _own_context(settings: Settings) -> RunContext:

@@ -24,6 +24,7 @@ from bedrock_batch.ledger.identity import new_run_id, run_id_of
 from bedrock_batch.ledger.open_run import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run, RunOptions, describe_interrupted
 from bedrock_batch.models.model_output import is_complete
+from bedrock_batch.realtime.expected_work import log_expected_work
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions, render_records, shared_prompts
 from bedrock_batch.realtime.stored_answers import StoredAnswers, collect_jobs, take_answers
 from bedrock_batch.realtime.taken_questions import look_up
@@ -54,6 +55,8 @@ def run_rows(processor: RowProcessor, source: RowSource, options: RunOptions | N
     with _begin(processor, source, options) as run:
         stored = look_up(processor, source, run)
         _check_cost(processor, source, stored)
+        asked = source.count if stored.taken is None else stored.taken.asked_count
+        log_expected_work(processor, source, run, asked)
         with _recording(processor, run, stored), _progress(processor, source, stored):
             answers = _answer(processor, source, run, stored)
         yield AnsweredRows(answers, run.ledger.run_id, run.ledger.location)

@@ -38,6 +38,7 @@ def test_small_files_and_splits_share_one_job(make_world):
     assert [row["id"] for row in run.all_rows] == [row["id"] for row in world.inputs]
     check_paid_once(run)
     assert run.summary["batch_processing_used"] is True
+    assert run.logged("asks=36 rows=36 mode=batch jobs=1 estimated_cost=$")
 
 
 def test_auto_mode_below_the_threshold_of_the_run_asks_in_real_time(make_world):

@@ -193,6 +193,8 @@ def test_rows_are_shown_only_when_asked_for(make_world: Callable[..., World]) ->
 def test_columns_and_cells_that_are_missing_are_found(make_world: Callable[..., World]) -> None:
     """A user would notice a typo in a template only in the answers, after paying for them."""
     world = make_world(files={"train/a.csv": 20})
+    prompts = {"user_prompt_template": "Message {id}: {text}", "input_placeholders": ["id", "text"]}
+    (world.processing / "input" / "templates" / "prompts.json").write_text(json.dumps(prompts), encoding="utf-8")
     write_table(
         world.processing / "input" / "data" / "train" / "b.csv", [{"id": "1", "texts": "x"}, {"id": "2", "texts": ""}]
     )

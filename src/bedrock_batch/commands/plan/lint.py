@@ -41,6 +41,8 @@ def _column_problems(reading: Reading) -> Iterator[str]:
             guess = nearest(name, file.columns)
             hint = f"; did you mean {guess!r}?" if guess else f" (it has {', '.join(file.columns[:12])})"
             yield f"{file.path.name} has no column {name!r}: its prompts read [Missing: {name}]{hint}"
+        for name in file.repeated:
+            yield f"{file.path.name} has several columns {name!r}: the first of them counts"
 
 
 def _cell_problems(reading: Reading, processor: BedrockProcessor) -> Iterator[str]:

@@ -37,7 +37,11 @@ class ShownPrompt:
 
 @dataclass(slots=True)
 class FilePlan:
-    """A data file of a split. `missing` names placeholders without a column; with `omits_rules` no prompt has rules."""
+    """A data file of a split.
+
+    `missing` names placeholders without a column, `repeated` those with several; with `omits_rules` no prompt has
+    rules.
+    """
 
     split: str
     path: Path
@@ -46,6 +50,7 @@ class FilePlan:
     missing: tuple[str, ...]
     columns: tuple[str, ...]
     omits_rules: bool = False
+    repeated: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -85,10 +90,9 @@ def read_prompts(splits: Sequence[Split], processor: BedrockProcessor, known: Ma
     for split in splits:
         for file in split.files:
             missing = template.missing(file.columns)
-            omits_rules = template.omits_rules(file.columns)
-            reading.files.append(
-                FilePlan(split.name, file.path, file.format, file.count_rows(), missing, file.columns, omits_rules)
-            )
+            repeated = tuple(name for name in template.columns if file.columns.count(name) > 1)
+            described = (split.name, file.path, file.format, file.count_rows(), missing, file.columns)
+            reading.files.append(FilePlan(*described, template.omits_rules(file.columns), repeated))
             for row, prompt, cells in _rendered(file, template):
                 builder.add(split.name, file.path.name, row, prompt, missing, cells)
     reading.distinct = len(builder.seen)

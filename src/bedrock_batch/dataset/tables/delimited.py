@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ BLOCK_BYTES = 4 << 20
 MAX_ROW_BYTES = 128 << 20
 HEADER_BYTES = 1 << 16
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-DELIMITER_NAMES = {",": "commas", "\t": "tabs"}
+DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 
 
 class DelimitedFile(TableFile):
@@ -164,6 +164,20 @@ def read_header(path: Path, delimiter: str) -> list[str]:
     if any("\udc80" <= character <= "\udcff" for name in names for character in name):
         raise InputError(f"{path}: the header is not valid UTF-8; save the file as UTF-8")
     return names
+
+
+def find_delimiter(path: Path, names: Collection[str], unlike: str) -> str | None:
+    """Return the delimiter by which the header of a file has one of the names, None if no other than `unlike` does."""
+    for delimiter in DELIMITER_NAMES:
+        if delimiter == unlike:
+            continue
+        try:
+            header = read_header(path, delimiter)
+        except InputError:
+            continue
+        if set(names).intersection(name.strip() for name in header):
+            return delimiter
+    return None
 
 
 class _RawSource(io.RawIOBase):

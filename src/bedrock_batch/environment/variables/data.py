@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bedrock_batch.environment import value_types as values
 from bedrock_batch.environment.variables.variable import Group
 
 INPUT = Group("Input fields")
 OUTPUT = Group("Output and failed records")
+
+MissingColumns = Literal["warn", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,12 @@ class DataSettings:
         "The column in which a record names the rules that its prompt shows: a list, a JSON list, or names with commas "
         "between.",
         default="selected_rule_names",
+    )
+    missing_columns: MissingColumns = INPUT.setting(
+        values.choice(MissingColumns),
+        "What to do if a file has no column for one of several placeholders: warn, with [Missing: name] in its "
+        "prompts, or error. A file without a column for any of them is always an error.",
+        default="warn",
     )
     max_input_field_length: int = INPUT.setting(
         values.integer(1),
