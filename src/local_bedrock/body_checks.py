@@ -7,12 +7,16 @@ from typing import Any
 
 
 class BodyError(Exception):
-    """The model refuses the body: a `ValidationException` in real time, the error of a record in a batch job."""
+    """A refused body: a `ValidationException` in real time, the error of a record in a batch job.
 
-    def __init__(self, message: str, code: int = 400) -> None:
+    `by_model` is False if Converse refuses it before it asks the model.
+    """
+
+    def __init__(self, message: str, code: int = 400, *, by_model: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.by_model = by_model
 
 
 def require_field(body: Mapping[str, Any], *names: str) -> None:

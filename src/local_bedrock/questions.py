@@ -36,6 +36,8 @@ class Question:
     has_dated_version: bool = False
     """Whether a Messages body names the version of the API that came with Claude 4.7."""
     has_cache_marker: bool = False
+    has_image: bool = False
+    by_converse: bool = False
     extra_fields: tuple[str, ...] = ()
     """Names of the fields that a Converse request passes to the model's own API."""
 

@@ -49,7 +49,11 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str, object], ...] = (
         (re.compile(pattern, re.IGNORECASE | re.DOTALL), member, value)
         for pattern, member, value in (
             (r"`?temperature.{1,20}top_?p.{1,10}cannot both be specified", "sampling", "either"),
-            (r"assistant message prefill|must end with a user message", "prefill", False),
+            (
+                r"assistant message prefill|must end with a user message|last turn in the conversation to be a user",
+                "prefill",
+                False,
+            ),
             (r"structured outputs? (is|are) not supported", "json_schema", False),
             (r"output_config\.format\.schema: ", "json_schema", False),
             (r"schema is too complex|compilation exceeded limits", "json_schema", False),

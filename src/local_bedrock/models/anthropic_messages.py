@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_bedrock.body_checks import BodyError, read_count, read_number, read_texts, refuse_unknown, require_field
+from local_bedrock.models.converse_rules import wrong_tool_schema
+from local_bedrock.models.tool_schemas import is_json_schema
 from local_bedrock.questions import Answer, Question
 
 _VERSION = "bedrock-2023-05-31"
@@ -87,8 +89,6 @@ def _read_turns(messages: Any) -> tuple[str, str | None, bool]:
     if texts[0][0] != "user":
         raise BodyError('messages: first message must use the "user" role')
     prefill = texts.pop()[1] if texts[-1][0] == "assistant" else None
-    if prefill is not None and prefill != prefill.rstrip():
-        raise BodyError("messages: final assistant content cannot end with trailing whitespace")
     return "\n\n".join(text for _, text in texts), prefill, marked
 
 
@@ -144,6 +144,10 @@ def _read_tools(tools: Any) -> dict[str, Any]:
         for name in ("name", "input_schema"):
             if not isinstance(tool, dict) or name not in tool:
                 raise BodyError(f"tools.{i}.custom.{name}: Field required")
+        if not is_json_schema(tool["input_schema"]):
+            raise wrong_tool_schema(i)
+        if tool["name"] in result:
+            raise BodyError("tools: Tool names must be unique.")
         result[tool["name"]] = tool["input_schema"]
     return result
 

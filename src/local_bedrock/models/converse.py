@@ -10,6 +10,7 @@ from botocore.model import OperationModel
 from local_bedrock.body_checks import BodyError
 from local_bedrock.errors import AwsError
 from local_bedrock.jsonio import dump_json
+from local_bedrock.models.converse_rules import refuse_conversation
 from local_bedrock.questions import Answer, Question
 from local_bedrock.wire.constraints import violations
 from local_bedrock.wire.shapes import read_value
@@ -23,16 +24,12 @@ def read_converse(params: Mapping[str, Any]) -> Question:
     messages = params.get("messages") or ()
     if not messages:
         raise BodyError("messages: at least one message is required")
-    if messages[0]["role"] != "user":
-        raise BodyError(
-            "A conversation must start with a user message. "
-            "Try again with a conversation that starts with a user message."
-        )
-    turns = [(message["role"], _read_text(message["content"], i)) for i, message in enumerate(messages)]
+    tool_config = params.get("toolConfig") or {}
+    refuse_conversation(messages, tool_config)
+    turns = [(message["role"], _read_text(message["content"])) for message in messages]
     prefill = turns.pop()[1] if turns[-1][0] == "assistant" else None
     inference = params.get("inferenceConfig") or {}
     extra = params.get("additionalModelRequestFields") or {}
-    tool_config = params.get("toolConfig") or {}
     blocks = [block for message in messages for block in message["content"]]
     everything = [*blocks, *(params.get("system") or ()), *tool_config.get("tools", ())]
     return Question(
@@ -51,23 +48,13 @@ def read_converse(params: Mapping[str, Any]) -> Question:
         thinking=(extra.get("thinking") or {}).get("type"),
         effort=(params.get("outputConfig") or extra.get("output_config") or {}).get("effort"),
         has_cache_marker=any("cachePoint" in block for block in everything),
+        has_image=any("image" in block for block in blocks),
+        by_converse=True,
         extra_fields=tuple(extra),
     )
 
 
-def _read_text(content: Iterable[Mapping[str, Any]], position: int) -> str:
-    blocks = list(content)
-    if not blocks:
-        raise BodyError(
-            f"The content field in the Message object at messages.{position} is empty. "
-            "Add a ContentBlock object to the content field and try again."
-        )
-    for i, block in enumerate(blocks):
-        if "text" in block and not block["text"].strip():
-            raise BodyError(
-                f"The text field in the ContentBlock object at messages.{position}.content.{i} is blank. "
-                "Add text to the text field, and try again."
-            )
+def _read_text(blocks: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(text for block in blocks if (text := read_block_text(block)))
 
 

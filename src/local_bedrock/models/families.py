@@ -31,6 +31,7 @@ class Family:
     json_schema: bool = False
     prompt_cache: bool = True
     streams_tools: bool = True
+    images: bool = True
     dated_version: bool = False
     batch: bool = True
     profile_required: bool = False
@@ -105,10 +106,22 @@ _CLAUDE_55 = replace(
 )
 _NOVA = Family(
     "nova",
-    r"amazon\.nova-(?:micro|lite|pro)",
+    r"amazon\.nova-(?:lite|pro)",
     shape="nova",
     max_output_tokens=10_240,
     example="amazon.nova-lite-v1:0",
+)
+_LLAMA = Family(
+    "llama",
+    r"meta\.llama3-(?:[13]-[a-z0-9-]+?|2-[13]b)-instruct",
+    shape="llama",
+    prefill=False,
+    forced_tool=False,
+    prompt_cache=False,
+    streams_tools=False,
+    images=False,
+    profile_required=True,
+    example="meta.llama3-3-70b-instruct-v1:0",
 )
 _CHAT = Family(
     "mistral", r"mistral\.(?:mistral|ministral|magistral|pixtral)-[a-z0-9-]+?", json_schema=True, prompt_cache=False
@@ -152,6 +165,7 @@ FAMILIES: tuple[Family, ...] = (
         example="anthropic.claude-sonnet-5-5",
     ),
     _NOVA,
+    replace(_NOVA, name="nova-micro", pattern=r"amazon\.nova-micro", images=False, example="amazon.nova-micro-v1:0"),
     replace(
         _NOVA,
         name="nova-premier",
@@ -160,30 +174,28 @@ FAMILIES: tuple[Family, ...] = (
         max_output_tokens=65_536,
         example="amazon.nova-premier-v1:0",
     ),
-    Family(
-        "llama",
-        r"meta\.llama(?:3-[123]|4)-[a-z0-9-]+?-instruct",
-        shape="llama",
-        prefill=False,
-        forced_tool=False,
-        prompt_cache=False,
-        streams_tools=False,
-        profile_required=True,
-        example="meta.llama3-3-70b-instruct-v1:0",
+    _LLAMA,
+    replace(
+        _LLAMA,
+        name="llama-vision",
+        pattern=r"meta\.llama(?:3-2-(?:11|90)b|4-[a-z0-9-]+?)-instruct",
+        images=True,
+        example="meta.llama4-maverick-17b-instruct-v1:0",
     ),
     replace(_CHAT, name="mistral-large-3", pattern=r"mistral\.mistral-large-3-[a-z0-9-]+?", max_output_tokens=32_768,
             example="mistral.mistral-large-3-675b-instruct"),
     replace(_CHAT, example="mistral.ministral-3-8b-instruct"),
     replace(_CHAT, name="deepseek-r1", pattern=r"deepseek\.r1", batch=False, forced_tool=False, json_schema=False,
-            max_output_tokens=32_768, example="deepseek.r1-v1:0", profile_required=True),
-    replace(_CHAT, name="deepseek", pattern=r"deepseek\.v3(?:\.\d)?", example="deepseek.v3-v1:0"),
-    replace(_CHAT, name="gpt-oss", pattern=r"openai\.gpt-oss-\d+b", prefill=False, max_output_tokens=16_384,
-            example="openai.gpt-oss-120b-1:0"),
+            images=False, max_output_tokens=32_768, example="deepseek.r1-v1:0", profile_required=True),
+    replace(_CHAT, name="deepseek", pattern=r"deepseek\.v3(?:\.\d)?", images=False, example="deepseek.v3-v1:0"),
+    replace(_CHAT, name="gpt-oss", pattern=r"openai\.gpt-oss-\d+b", images=False, prefill=False,
+            max_output_tokens=16_384, example="openai.gpt-oss-120b-1:0"),
     replace(_CHAT, name="gpt-5", pattern=r"openai\.gpt-[56](?:[.-][a-z0-9.-]+?)?", prefill=False, sampling="none",
             refusal="field", max_output_tokens=128_000, example="openai.gpt-5-mini"),
     replace(_CHAT, name="grok", pattern=r"xai\.grok-[a-z0-9.-]+?", prefill=False, sampling="none", refusal="field",
             max_output_tokens=128_000, example="xai.grok-4-fast"),
-    replace(_CHAT, name="qwen", pattern=r"qwen\.qwen3-[a-z0-9-]+?", example="qwen.qwen3-32b-v1:0"),
+    replace(_CHAT, name="qwen", pattern=r"qwen\.qwen3-(?!vl-)[a-z0-9-]+?", images=False, example="qwen.qwen3-32b-v1:0"),
+    replace(_CHAT, name="qwen-vision", pattern=r"qwen\.qwen3-vl-[a-z0-9-]+?", example="qwen.qwen3-vl-235b-a22b"),
     Family("titan-embedding", r"amazon\.titan-embed-text", shape="titan_embedding", prompt_cache=False,
            example="amazon.titan-embed-text-v2:0"),
 )  # fmt: skip # one row per family reads better than one line per field

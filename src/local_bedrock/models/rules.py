@@ -36,11 +36,16 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
             f"max_tokens: {question.max_tokens} > {family.max_output_tokens}, which is the maximum allowed number of "
             "output tokens for this model"
         )
-    _refuse_sampling(family, question)
-    if question.prefill is not None and not family.prefill:
+    if question.has_image and not family.images:
         raise BodyError(
-            "This model does not support assistant message prefill. The conversation must end with a user message."
+            "This model doesn't support the image content block that you provided. Update the content block and try "
+            "again.",
+            by_model=False,
         )
+    if question.by_converse and family.shape != "anthropic":
+        _refuse_by_converse(family, question)
+    _refuse_sampling(family, question)
+    _refuse_prefill(family, question)
     _refuse_thinking(family, question)
     _refuse_tools(family, question)
     if question.output_schema is not None:
@@ -52,6 +57,49 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
             "You invoked an unsupported model or your request did not allow prompt caching. "
             "See the documentation for more information."
         )
+
+
+_FIELDS_OF_BODIES = {
+    "nova": frozenset({"inferenceConfig", "reasoningConfig", "schemaVersion"}),
+    "llama": frozenset({"images"}),
+}
+"""What Converse may pass on to a model whose body has a fixed schema."""
+
+
+def _refuse_by_converse(family: Family, question: Question) -> None:
+    """Raise `BodyError` in the words that Converse itself has for a model without a feature."""
+    if question.prefill is not None and not family.prefill:
+        raise BodyError(
+            "The model that you are using requires the last turn in the conversation to be a user message. "
+            "Add a user message to the conversation and try again.",
+            by_model=False,
+        )
+    if question.stop_sequences and family.shape == "llama":
+        raise _unsupported("stopSequences")
+    if question.forces_tool and not family.forced_tool:
+        raise _unsupported(f"toolConfig.toolChoice.{(question.tool_choice or '').partition(':')[0]}")
+    known = _FIELDS_OF_BODIES.get(family.shape)
+    for name in question.extra_fields if known is not None else ():
+        if name not in (known or ()):
+            raise BodyError(
+                f"Malformed input request: #: extraneous key [{name}] is not permitted, please reformat your input "
+                "and try again."
+            )
+
+
+def _unsupported(field: str) -> BodyError:
+    return BodyError(f"This model doesn't support the {field} field. Remove {field} and try again.", by_model=False)
+
+
+def _refuse_prefill(family: Family, question: Question) -> None:
+    if question.prefill is None:
+        return
+    if not family.prefill:
+        raise BodyError(
+            "This model does not support assistant message prefill. The conversation must end with a user message."
+        )
+    if family.shape == "anthropic" and question.prefill != question.prefill.rstrip():
+        raise BodyError("messages: final assistant content cannot end with trailing whitespace")
 
 
 def _refuse_sampling(family: Family, question: Question) -> None:

@@ -88,7 +88,7 @@ class Catalogue:
             "modelId": model_id,
             "modelName": model_name(model_id),
             "providerName": _PROVIDERS[model_id.partition(".")[0]],
-            "inputModalities": ["TEXT"],
+            "inputModalities": ["TEXT", "IMAGE"] if family.images and not family.embeds else ["TEXT"],
             "outputModalities": ["EMBEDDING" if family.embeds else "TEXT"],
             "responseStreamingSupported": not family.embeds,
             "customizationsSupported": [],

@@ -55,6 +55,7 @@ class Runtime:
         return EventStream({"X-Amzn-Bedrock-Content-Type": "application/json"}, events)
 
     def _answer_body(self, model: Model, params: Mapping[str, Any]) -> Answer:
+        _refuse_guardrail(params.get("guardrailIdentifier"))
         try:
             question = self._registry.read_body(model, _read_json(params.get("body")), in_batch=False)
             answer = self._registry.answer(model, question)
@@ -76,6 +77,7 @@ class Runtime:
         return EventStream({}, split_converse(write_converse(self._answer_converse(model, params))))
 
     def _answer_converse(self, model: Model, params: Mapping[str, Any]) -> Answer:
+        _refuse_guardrail(params.get("guardrailConfig"))
         if model.family.embeds:
             raise AwsError("ValidationException", "This action doesn't support the model that you provided.")
         try:
@@ -83,7 +85,8 @@ class Runtime:
             answer = self._registry.answer(model, question)
         except BodyError as error:
             # Converse passes on the message of the model's own API with this prefix.
-            text = f"The model returned the following errors: {error.message}"
+            prefix = "The model returned the following errors: " if error.by_model else ""
+            text = f"{prefix}{error.message}"
             raise AwsError("ValidationException", text) from error
         self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
         return answer
@@ -102,6 +105,13 @@ class Runtime:
         except BodyError as error:
             raise AwsError("ValidationException", error.message) from error
         return {"inputTokens": estimate_tokens(question.system, question.prompt)}
+
+
+def _refuse_guardrail(named: Any) -> None:
+    """Raise `AwsError` if a request names a guardrail, because this server has none."""
+    if named:
+        text = "The guardrail identifier or version provided in the request does not exist."
+        raise AwsError("ValidationException", text)
 
 
 def _read_json(body: bytes | None) -> Any:

@@ -126,6 +126,8 @@ def test_usage_is_counted_by_characters(local):
         (messages_body(surprise=1), "surprise: Extra inputs are not permitted"),
         (messages_body(temperature=1.5), "temperature: Input should be less than or equal to 1"),
         (messages_body(max_tokens="5"), "max_tokens: Input should be a valid integer"),
+        (messages_body(tools=[{"name": "a", "input_schema": SCHEMA}] * 2), "tools: Tool names must be unique."),
+        (messages_body(tools=[{"name": "a", "input_schema": {"type": "text"}}]), "JSON schema is invalid."),
         (messages_body(prefill="{ "), "final assistant content cannot end with trailing whitespace"),
         ({**messages_body(), "messages": [{"role": "system", "content": "x"}]}, 'Unexpected role "system"'),
         (
@@ -145,6 +147,8 @@ def test_usage_is_counted_by_characters(local):
         "extra",
         "range",
         "type",
+        "tool names",
+        "tool schema",
         "whitespace",
         "system",
         "converse block",
@@ -167,6 +171,28 @@ def test_converse_hands_on_the_models_own_error(local):
     messages = [*converse_body()["messages"], {"role": "assistant", "content": [{"text": "{"}]}]
     with pytest.raises(ClientError, match="The model returned the following errors: This model does not support"):
         converse(local, "us.anthropic.claude-sonnet-4-6", messages=messages)
+
+
+def test_converse_refuses_in_its_own_words_without_a_prefix(local):
+    """A client that tells Converse's own refusals from those of the model would be misled."""
+    twice = converse_body()["messages"] * 2
+    with pytest.raises(ClientError) as caught:
+        converse(local, messages=twice)
+    assert caught.value.response["Error"]["Message"].startswith("A conversation must alternate between user and")
+    block = {"image": {"format": "png", "source": {"bytes": b"rubbish"}}}
+    messages = [{"role": "user", "content": [{"text": "look"}, block]}]
+    with pytest.raises(ClientError, match="The model returned the following errors: Could not process image"):
+        converse(local, messages=messages)
+
+
+def test_a_guardrail_does_not_exist(local):
+    """A client would believe that its guardrail was applied."""
+    guardrail = {"guardrailIdentifier": "abc", "guardrailVersion": "1"}
+    with pytest.raises(ClientError, match="The guardrail identifier or version provided in the request does not exist"):
+        converse(local, **converse_body(guardrailConfig=guardrail))
+    client = local.client("bedrock-runtime", retries=NO_RETRY)
+    with pytest.raises(ClientError, match="The guardrail identifier or version provided in the request does not exist"):
+        client.invoke_model(modelId=MODEL, body=json.dumps(messages_body()), **guardrail)
 
 
 def test_bare_id_of_a_profile_model_is_refused(local):

@@ -18,6 +18,8 @@ REFUSALS = {
     "Please use only one.": {"sampling": "either"},
     "`temperature` is deprecated for this model": {"sampling": "none"},
     "`top_p` is deprecated for this model": {"sampling": "none"},
+    "The model that you are using requires the last turn in the conversation to be a user message. Add a user message "
+    "to the conversation and try again.": {"prefill": False},
     "This model does not support assistant message prefill. The conversation must end with a user message.": {
         "prefill": False
     },
