@@ -85,6 +85,7 @@ _LISTING = frozenset(
     {
         "_wrong_order",
         "_half_a_network",
+        "_two_samples",
         "find_region_warnings",
         "find_account_warnings",
         "compare_profile",

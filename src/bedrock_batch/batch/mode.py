@@ -22,11 +22,14 @@ class Decision:
 def decide_mode(settings: Settings, count: int, of_model: Sequence[str] = ()) -> Decision:
     """Return whether `count` records are answered by batch inference, by the rule of `BEDROCK_BATCH_MODE`.
 
-    `auto` chooses batch for at least `BEDROCK_BATCH_THRESHOLD` records with a role and both S3 paths. Obstacles (no
+    `auto` chooses batch for at least `BEDROCK_BATCH_THRESHOLD` records with a role and both S3 paths, unless they are a
+    sample. Obstacles (no
     role, no S3 path, fewer records than a job needs, `of_model`) rule out batch in the mode `batch`, too.
     """
     if settings.batch_mode == "realtime":
         return Decision(False, ("BEDROCK_BATCH_MODE=realtime",))
+    if settings.takes_sample and settings.batch_mode == "auto":
+        return Decision(False, ("a sample is asked in real time unless BEDROCK_BATCH_MODE=batch",))
     obstacles = (*batch_obstacles(settings, count), *of_model)
     if settings.batch_mode == "auto" and count < settings.batch_threshold:
         obstacles += (f"{count} records are fewer than BEDROCK_BATCH_THRESHOLD={settings.batch_threshold}",)

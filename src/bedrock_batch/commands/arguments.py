@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 JOB_TYPES = ("training", "validation", "testing", "calibration")
+# The attributes of the settings that the command line can give.
+SETTINGS = ("batch_size", "max_retries", "limit_records", "sample_records")
 PROCESSING_DIR = "/opt/ml/processing"
 
 
@@ -22,6 +24,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         parser.error("--call belongs to --doctor")
     if options.json and not is_read_only(options):
         parser.error("--json belongs to --plan, --doctor or --forget")
+    if options.limit_records is not None and options.sample_records is not None:
+        parser.error("--limit and --sample both choose the rows: give one of them")
     _check_forgetting(parser, options)
     return options
 
@@ -47,6 +51,20 @@ def _make_parser() -> argparse.ArgumentParser:
         "--batch-size", type=int, metavar="N", help="records in a block of real-time requests (default 10)"
     )
     parser.add_argument("--max-retries", type=int, metavar="N", help="tries per record in real time (default 3)")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        dest="limit_records",
+        help="answer only N rows, the first ones of each split, in real time; outputs say `sample`",
+    )
+    parser.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        dest="sample_records",
+        help="answer only N rows that are drawn at random, in real time; the full run pays for the others only",
+    )
     parser.add_argument(
         "--processing-dir",
         default=PROCESSING_DIR,
@@ -76,7 +94,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def setting_overrides(job_args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that the command line can give; one that it does not give is None."""
-    return {name: getattr(job_args, name, None) for name in ("batch_size", "max_retries")}
+    return {name: getattr(job_args, name, None) for name in SETTINGS}
 
 
 def is_read_only(options: argparse.Namespace) -> bool:

@@ -13,6 +13,7 @@ from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.commands.input_channels import load_texts
 from bedrock_batch.commands.input_columns import check_columns
+from bedrock_batch.dataset.sample import Sample, draw_sample
 from bedrock_batch.dataset.splits import TRAINING_SPLITS, Split, find_splits
 from bedrock_batch.environment.container import check_apart, check_outputs, read_max_runtime
 from bedrock_batch.environment.context import LOGGER_NAME, RunContext, make_clients
@@ -39,6 +40,8 @@ class StepRequest:
     job_type: str
     batch_size: int | None = None
     max_retries: int | None = None
+    limit_records: int | None = None
+    sample_records: int | None = None
     processing_dir: Path | None = None
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
     make_context: Callable[[Settings], RunContext] | None = None
@@ -48,17 +51,22 @@ class StepRequest:
     @property
     def overrides(self) -> dict[str, Any]:
         """The settings that the command line gives; they take precedence over the environment."""
-        return {"batch_size": self.batch_size, "max_retries": self.max_retries}
+        names = ("batch_size", "max_retries", "limit_records", "sample_records")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """A run that has been read and checked but not begun; `warnings` are those about its settings."""
+    """A run that has been read and checked but not begun; `warnings` are those about its settings.
+
+    `sample` describes the sample if the run answers only some of the rows.
+    """
 
     processor: BedrockBatchProcessor
     splits: tuple[Split, ...]
     decision: Decision
     warnings: tuple[str, ...]
+    sample: Sample | None = None
 
 
 def prepare_run(request: StepRequest) -> PreparedRun:
@@ -75,16 +83,31 @@ def prepare_run(request: StepRequest) -> PreparedRun:
     problems.attempt(lambda: _check_outputs(request))
     texts = load_texts(request.input_paths, settings, request.processing_dir, request.log, problems)
     splits = problems.attempt(lambda: _find_splits(request, instance))
-    processor = decision = None
+    processor = decision = sample = None
     if settings is not None and texts is not None:
         processor = problems.attempt(lambda: _make_processor(request, replace(settings, **texts), instance))
     if processor is not None and splits is not None:
         problems.attempt(lambda: check_columns(splits, processor))
-        decision = problems.attempt(lambda: _decide(processor, splits, instance))
+        sample = take_sample(splits, processor)
+        asked = sample.splits if sample else splits
+        decision = problems.attempt(lambda: _decide(processor, asked, instance))
     problems.raise_any()
     if processor is None or splits is None or decision is None:
         raise AssertionError("without a problem there is a processor, there are splits and a decision")
-    return PreparedRun(processor, splits, decision, warnings)
+    return PreparedRun(processor, sample.splits if sample else splits, decision, warnings, sample)
+
+
+def take_sample(splits: Sequence[Split], processor: BedrockBatchProcessor) -> Sample | None:
+    """Return the sample of the rows that the settings ask for, None if they ask for all rows."""
+    settings, columns = processor.settings, processor.template.columns
+    if settings.limit_records is not None:
+        sample = draw_sample(splits, settings.limit_records, columns, "first")
+    elif settings.sample_records is not None:
+        sample = draw_sample(splits, settings.sample_records, columns, "hash")
+    else:
+        return None
+    processor.context.log.info("sample=%d of=%d rows way=%s", sample.records, sample.of_records, sample.way)
+    return sample
 
 
 def _find_splits(request: StepRequest, instance: Instance) -> tuple[Split, ...]:

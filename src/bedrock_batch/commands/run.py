@@ -9,7 +9,7 @@ from typing import Any
 
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.commands.input_columns import check_columns
-from bedrock_batch.commands.preparation import StepRequest, prepare_run
+from bedrock_batch.commands.preparation import StepRequest, prepare_run, take_sample
 from bedrock_batch.dataset.splits import open_split
 from bedrock_batch.environment.callable_log import Log, as_logger
 from bedrock_batch.environment.container import (
@@ -42,8 +42,11 @@ def run_step(request: StepRequest) -> dict[str, Any]:
         context.log.info("model=%s %s", processor.effective_model_id, note)
     result = process_splits(prepared.splits, processor)
     observers = Observers(context.log)
-    summary = summarize_run(request.job_type, processor, result, started, time.monotonic() - begun, observers)
-    name = f"processing_summary_{request.job_type}_{started:%Y%m%d_%H%M%S}{context.instance.suffix}.json"
+    sample = prepared.sample.as_dict() if prepared.sample else None
+    seconds = time.monotonic() - begun
+    summary = summarize_run(request.job_type, processor, result, started, seconds, observers, sample)
+    kind = "sample_summary" if prepared.sample else "summary"  # nobody takes it for the summary of the run
+    name = f"processing_{kind}_{request.job_type}_{started:%Y%m%d_%H%M%S}{context.instance.suffix}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
     report = path.with_name(name.replace("summary", "report")).with_suffix(".html")
     if observers.observe("the report", lambda: write_report(summary, report, result.samples), None):
@@ -67,7 +70,8 @@ def process_split_directory(
     check_apart([split_input_path], [split_output_path])
     split = open_split(split_name, Path(split_input_path), Path(split_output_path), logger)
     check_columns([split], processor)
-    (result,) = process_splits((split,), processor).splits
+    sample = take_sample([split], processor)
+    (result,) = process_splits(sample.splits if sample else (split,), processor).splits
     return describe_split(result, processor)
 
 

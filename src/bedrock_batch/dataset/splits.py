@@ -51,11 +51,11 @@ class SplitRows:
         return tuple((split.name, split.count) for split in self.splits)
 
     def fingerprint(self) -> str:
-        """Return a digest of the names of splits and files, the contents of the files, and the ranges of their rows."""
+        """Return a digest of the names of splits and files, the contents of the files, and the choice of their rows."""
         whole = hashlib.sha256()
         for split in self.splits:
             for file in split.files:
-                described = [split.name, file.path.name, file.unchanged.digest(), *(file.part or ())]
+                described = [split.name, file.path.name, file.unchanged.digest(), *file.selection]
                 whole.update(json.dumps(described).encode("ascii"))
         return whole.hexdigest()[:32]
 

@@ -31,6 +31,7 @@ def find_contradictions(values: Mapping[str, Any], labels: Mapping[str, str]) ->
     """
     problems = [_wrong_order(values, labels, low, high) for low, high in _ASCENDING]
     problems.append(_half_a_network(values, labels))
+    problems.append(_two_samples(values, labels))
     if (values.get("batch_mode"), values.get("batch_fallback")) == ("batch", "fail"):
         problems += [
             f"{labels[name]} is not set, but {labels['batch_mode']}=batch with {labels['batch_fallback']}=fail needs it"
@@ -60,6 +61,13 @@ def _half_a_network(values: Mapping[str, Any], labels: Mapping[str, str]) -> str
         return None
     subnets, groups = (labels[name] for name in _NETWORK)
     return f"{subnets} and {groups} belong together: set both or neither"
+
+
+def _two_samples(values: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
+    """Return a sentence if both the first rows and drawn rows are asked for."""
+    if values.get("limit_records") is None or values.get("sample_records") is None:
+        return None
+    return f"{labels['limit_records']} and {labels['sample_records']} both choose the rows: give one of them"
 
 
 def find_quota_warnings(settings: BatchSettings) -> list[str]:

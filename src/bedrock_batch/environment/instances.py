@@ -52,7 +52,12 @@ class Instance:
             max_concurrent_batch_jobs=max(1, jobs),
             rate_limit_per_second=settings.rate_limit_per_second / self.count,
             max_cost_usd=None if limit is None else limit / self.count,
+            limit_records=self._share_of(settings.limit_records),
+            sample_records=self._share_of(settings.sample_records),
         )
+
+    def _share_of(self, rows: int | None) -> int | None:
+        return None if rows is None else len(self.rows_of(rows))
 
     def as_dict(self) -> Mapping[str, str | int]:
         return {"host": self.name, "index": self.index, "hosts": self.count}

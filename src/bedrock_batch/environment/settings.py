@@ -29,13 +29,14 @@ from bedrock_batch.environment.variables.data import DataSettings
 from bedrock_batch.environment.variables.model import ModelSettings
 from bedrock_batch.environment.variables.operation import OperationSettings
 from bedrock_batch.environment.variables.realtime import RealtimeSettings
+from bedrock_batch.environment.variables.trial import TrialSettings
 from bedrock_batch.environment.variables.variable import Variable, variables_of
 from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.text import digest, nearest, printable, shorten
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(OperationSettings, DataSettings, BatchSettings, RealtimeSettings, ModelSettings):
+class Settings(OperationSettings, TrialSettings, DataSettings, BatchSettings, RealtimeSettings, ModelSettings):
     """The settings of a run, frozen; its bases declare the attributes, the last base the first of them."""
 
     def public(self) -> dict[str, Any]:
@@ -117,10 +118,15 @@ def _read_environment(
     flags = {field: value for field, value in (overrides or {}).items() if value is not None}
     for variable in variables:
         if variable.field in flags:
-            reader.read(variable, flags[variable.field], label=f"--{variable.field.replace('_', '-')}")
+            reader.read(variable, flags[variable.field], label=flag_of(variable.field))
         else:
             reader.read(variable, given[variable.field])
     return reader
+
+
+def flag_of(field: str) -> str:
+    """Return the argument of the command line that gives an attribute of `Settings`."""
+    return f"--{field.removesuffix('_records').replace('_', '-')}"
 
 
 def _read_mapping(config: Mapping[str, Any]) -> SettingsReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +51,8 @@ class Figures:
         self.validation_passed += _count(columns[f"{prefix}validation_passed"])
         self.parse_status += _counts(columns[f"{prefix}parse_status"])
 
-    def add_details(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
-        """Count what explains the run. `place` and `first_row` (from 1) locate the examples of errors."""
+    def add_details(self, columns: pa.Table, prefix: str, place: str, rows: Sequence[int]) -> None:
+        """Count what explains the run. `place` and the numbers of the `rows` there locate the examples of errors."""
         self.repairs += _counts(columns["_repair"])
         self.stop_reasons += _counts(columns["_stop_reason"])
         self.models += _counts(columns["_model_id"])
@@ -59,7 +60,7 @@ class Figures:
         self.fallback_causes += _counts(columns["_salvaged_from"])
         self.retries += (pc.sum(pc.max_element_wise(pc.subtract(columns["_attempts"], 1), 0)).as_py()) or 0
         self._add_tokens(columns)
-        self._add_errors(columns, prefix, place, first_row)
+        self._add_errors(columns, prefix, place, rows)
 
     def merge(self, other: Figures) -> None:
         """Add the counts of other rows."""
@@ -132,7 +133,7 @@ class Figures:
         asked = pc.and_(pc.equal(columns["_source"], "realtime"), pc.greater(columns["_attempts"], 0))
         self.realtime_answers += _count(pc.and_(asked, pc.is_valid(columns["_output_tokens"])))
 
-    def _add_errors(self, columns: pa.Table, prefix: str, place: str, first_row: int) -> None:
+    def _add_errors(self, columns: pa.Table, prefix: str, place: str, rows: Sequence[int]) -> None:
         kinds = columns["_error_kind"]
         counts = _counts(kinds)
         self.error_kinds += counts
@@ -140,7 +141,7 @@ class Figures:
             row = pc.index(kinds, kind).as_py()
             # The message of the service may be shown. A validation error may quote the answer, so it is not.
             message = columns[f"{prefix}error"][row].as_py()
-            example = {"file": place, "row": first_row + row}
+            example = {"file": place, "row": rows[row]}
             self.error_examples[kind] = example | (
                 {"message": shorten(message, _MESSAGE_CHARACTERS)} if message else {}
             )

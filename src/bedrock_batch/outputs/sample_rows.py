@@ -46,8 +46,8 @@ class SampleCollector:
         places = max(self._limit - len(good), (self._limit + 1) // 2)
         return [*bad[:places], *good[: self._limit - len(bad[:places])]]
 
-    def take(self, split: str, file: str, first_row: int, rows: pa.Table, answers: pa.Table) -> None:
-        """Keep rows worth showing; `first_row` is the number of the first of these rows in its file."""
+    def take(self, split: str, file: str, numbers: Sequence[int], rows: pa.Table, answers: pa.Table) -> None:
+        """Keep rows worth showing; `numbers` are those of the rows in their file."""
         # Without a schema, any JSON object is a valid answer.
         json_only = pc.equal(answers[f"{self._prefix}parse_status"], "json_only")
         passed = pc.or_(answers[f"{self._prefix}validation_passed"], json_only)
@@ -56,7 +56,7 @@ class SampleCollector:
             if free <= 0:
                 continue
             for index in pc.indices_nonzero(pc.equal(passed, is_valid)).to_pylist()[:free]:
-                taken.append(self._sample(split, file, first_row + index, rows, answers, index))
+                taken.append(self._sample(split, file, numbers[index], rows, answers, index))
 
     def _sample(self, split: str, file: str, row: int, rows: pa.Table, answers: pa.Table, index: int) -> SampleRow:
         inputs = {

@@ -168,22 +168,23 @@ class _FileObserver:
         self, result: SplitResult, file: TableFile, prefix: str, samples: SampleCollector | None, observers: Observers
     ) -> None:
         self._result = result
-        self._file = file.path.name
+        self._file = file
         self._prefix = prefix
         self._samples = samples
         self._observers = observers
-        self._row = 1 + (file.part[0] if file.part else 0)
+        self._position = 0
 
     def observe(self, rows: pa.RecordBatch, answers: pa.Table, figures: Figures) -> None:
         """Count the next rows of the file by their answers."""
-        row, prefix, samples = self._row, self._prefix, self._samples
+        start, prefix, samples = self._position, self._prefix, self._samples
+        numbers, name = self._file.row_numbers(start, start + rows.num_rows), self._file.path.name
         observe = self._observers.observe
         observe(FIELDS, lambda: self._result.distributions.add(answers, prefix), None)
-        observe(DETAILS, lambda: figures.add_details(answers, prefix, self._file, row), None)
+        observe(DETAILS, lambda: figures.add_details(answers, prefix, name, numbers), None)
         if samples is not None:
             table = pa.Table.from_batches([rows])
-            observe(SAMPLES, lambda: samples.take(self._result.name, self._file, row, table, answers), None)
-        self._row += rows.num_rows
+            observe(SAMPLES, lambda: samples.take(self._result.name, name, numbers, table, answers), None)
+        self._position += rows.num_rows
 
 
 def _write_file(

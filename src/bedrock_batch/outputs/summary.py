@@ -36,8 +36,9 @@ def summarize_run(
     started: datetime,
     seconds: float,
     observers: Observers,
+    sample: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the summary of a run as JSON values; RunError if its figures do not add up.
+    """Return the summary of a run, or of a `sample`, as JSON values; RunError if its figures do not add up.
 
     A figure that cannot be computed is left empty and logged as a warning.
     """
@@ -48,6 +49,7 @@ def summarize_run(
         "run_id": result.run_id,
         "ledger": result.ledger,
         "job_type": job_type,
+        "sample": None if sample is None else dict(sample),
         "instance": processor.context.instance.as_dict(),
         **_overall(run),
         **original_keys(processor, result, started),
@@ -101,7 +103,8 @@ def closing_line(summary: Mapping[str, Any]) -> str:
     """Return the last log line of a run: its rows, valid and invalid answers, failures and their main reasons."""
     total, failed, valid = (summary[f"{name}_records"] for name in ("total", "failed", "validation_passed"))
     valid += summary["parse_status"].get("json_only", 0)  # without a schema, any JSON object is a valid answer
-    words = f"records={total} valid={valid} invalid={total - failed - valid} failed={failed}"
+    sample = "of_sample=true " if summary["sample"] else ""
+    words = f"{sample}records={total} valid={valid} invalid={total - failed - valid} failed={failed}"
     reasons = [f"{kind}={found['records']}" for kind, found in summary["error_kinds"].items()][:MOST_REASONS]
     return f"{words} reasons: {', '.join(reasons)}" if reasons else words
 

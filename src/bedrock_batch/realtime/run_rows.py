@@ -112,7 +112,8 @@ def _begin(processor: RowProcessor, source: RowSource, options: RunOptions) -> I
         claim_run(processor, parts, run_id, source.count, folder, options) as run,
     ):
         context.log.info("run_id=%s model=%s ledger=%s", run_id, processor.effective_model_id, run.ledger.location)
-        run.ledger.log_changes(f"{context.job_type}{context.instance.suffix}", context.log)
+        kind = "-sample" if settings.takes_sample else ""  # the full run after it is no change of the sample
+        run.ledger.log_changes(f"{context.job_type}{kind}{context.instance.suffix}", context.log)
         yield run
 
 

@@ -33,7 +33,7 @@ def count(*outcomes: Answer, first_row: int = 1) -> Figures:
     figures = Figures()
     columns = pa.Table.from_batches([COLUMNS.to_batch(list(outcomes))])
     figures.add(columns, "llm_")
-    figures.add_details(columns, "llm_", "a.csv", first_row)
+    figures.add_details(columns, "llm_", "a.csv", range(first_row, first_row + columns.num_rows))
     return figures
 
 

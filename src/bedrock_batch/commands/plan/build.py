@@ -50,6 +50,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
         "job_type": processor.context.job_type,
         "model": _describe_model(processor),
         "rows": reading.rows,
+        "sample": prepared.sample and prepared.sample.as_dict(),
         "splits": _describe_splits(splits, reading),
         "answer_store": stored and _describe_answers(stored, reading),
         "mode": {
@@ -129,6 +130,8 @@ def describe_conditions(
         ),
     ]
     if settings.batch_mode == "auto":
+        is_run = not settings.takes_sample
+        conditions.append((is_run, "all rows are asked and no sample", "BEDROCK_BATCH_MODE=batch"))
         conditions.append(
             (
                 count >= settings.batch_threshold,

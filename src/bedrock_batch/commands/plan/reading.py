@@ -103,13 +103,15 @@ def read_prompts(splits: Sequence[Split], processor: BedrockProcessor, known: Ma
 
 def _rendered(file: TableFile, template: PromptTemplate) -> Iterator[tuple[int, str, Mapping[str, str | None]]]:
     """Yield the number (from 1), the prompt and the placeholders' cells of each row of a file."""
-    row = 1 + (file.part[0] if file.part else 0)
+    position = 0
     for batch in file.batches():
         found = {name: batch.schema.get_all_field_indices(name) for name in template.columns}
         columns = {name: text_column(batch.column(places[0])) for name, places in found.items() if places}
+        numbers = file.row_numbers(position, position + batch.num_rows)
         for index, prompt in enumerate(template.render_rows(columns, batch.num_rows)):
-            yield row, prompt, {name: columns[name][index] for name in template.placeholders if name in columns}
-            row += 1
+            cells = {name: columns[name][index] for name in template.placeholders if name in columns}
+            yield numbers[index], prompt, cells
+        position += batch.num_rows
 
 
 class _ReadingBuilder:

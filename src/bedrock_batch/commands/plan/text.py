@@ -26,7 +26,8 @@ def _head(plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _splits(plan: Mapping[str, Any]) -> Iterator[str]:
-    yield f"\nData: {plan['rows']:,} rows"
+    sample = f", a sample of {plan['sample']['of_records']:,}" if plan.get("sample") else ""
+    yield f"\nData: {plan['rows']:,} rows{sample}"
     for split in plan["splits"]:
         yield f"  {split['split']}: {split['rows']:,} rows"
         for file in split["files"][:_MANY]:

@@ -43,7 +43,7 @@ def write_report(summary: Mapping[str, Any], path: Path, samples: Sequence[Sampl
 
 def render_report(summary: Mapping[str, Any], samples: Sequence[SampleRow] = ()) -> str:
     """Return the page of a summary; it contains the text of rows only if samples are given."""
-    title = f"{summary['job_type']}: {summary['total_records']:,} records"
+    title = _title(summary)
     body = join(
         [
             element("h1", title),
@@ -68,6 +68,13 @@ def render_report(summary: Mapping[str, Any], samples: Sequence[SampleRow] = ())
         f'content="light dark">{element("title", title)}<style>{CSS}</style></head>'
         f"<body>{element('main', body)}<script>{SCRIPT}</script></body></html>\n"
     )
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    """Return the title of the page, which says so if the run answered a sample only."""
+    rows, sample = f"{summary['total_records']:,}", summary.get("sample")
+    words = f"a sample of {rows} of {sample['of_records']:,} records" if sample else f"{rows} records"
+    return f"{summary['job_type']}: {words}"
 
 
 def _reused_card(reused: Mapping[str, Any]) -> list[tuple[str, str, str]]:
