@@ -11,6 +11,15 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "ref
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """How texts become vectors: the numbers of a vector, whether its length is 1, and the types of the numbers."""
+
+    dimensions: int = 1_024
+    normalize: bool = True
+    types: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A parsed request body: prompt, system text, and the parameters that decide whether the model accepts it."""
 
@@ -36,6 +45,9 @@ class Question:
     has_dated_version: bool = False
     """Whether a Messages body names the version of the API that came with Claude 4.7."""
     has_cache_marker: bool = False
+    texts: tuple[str, ...] = ()
+    """What is embedded; `prompt` joins the texts."""
+    embedding: EmbeddingRequest | None = None
     has_image: bool = False
     by_converse: bool = False
     extra_fields: tuple[str, ...] = ()
@@ -61,6 +73,9 @@ class Answer:
     tool_input: Any = None
     thought: str | None = None
     stopped_at: str | None = None
+    texts: tuple[str, ...] = ()
+    vectors: tuple[tuple[float, ...], ...] = ()
+    embedding: EmbeddingRequest | None = None
 
 
 def prompt_hash(prompt: str, system: str = "") -> str:

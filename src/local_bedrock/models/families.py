@@ -11,7 +11,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-Shape = Literal["anthropic", "nova", "llama", "chat", "titan_embedding"]
+Shape = Literal[
+    "anthropic", "nova", "llama", "chat", "titan_embedding_1", "titan_embedding_2", "cohere_embedding_3",
+    "cohere_embedding_4",
+]  # fmt: skip # a list of words
 Sampling = Literal["any", "either", "none"]
 Thinking = Literal["none", "budget", "budget_or_adaptive", "adaptive", "adaptive_by_default", "always"]
 
@@ -36,6 +39,8 @@ class Family:
     batch: bool = True
     profile_required: bool = False
     max_output_tokens: int = 8_192
+    context_tokens: int = 128_000
+    """The longest prompt of a request."""
     refusal: Literal["deprecated", "field"] = "deprecated"
     """The wording of a refused sampling parameter: Anthropic's (`deprecated`) or that of Converse (`field`)."""
     example: str = ""
@@ -44,10 +49,16 @@ class Family:
     @property
     def embeds(self) -> bool:
         """Tell whether the models return a vector in place of text."""
-        return self.shape == "titan_embedding"
+        return "embedding" in self.shape
 
 
-_CLAUDE = Family("claude-3", r"anthropic\.claude-3-(?:haiku|sonnet|opus)", shape="anthropic", max_output_tokens=4_096)
+_CLAUDE = Family(
+    "claude-3",
+    r"anthropic\.claude-3-(?:haiku|sonnet|opus)",
+    shape="anthropic",
+    max_output_tokens=4_096,
+    context_tokens=200_000,
+)
 _CLAUDE_35 = replace(
     _CLAUDE, name="claude-3-5", pattern=r"anthropic\.claude-3-5-(?:sonnet|haiku)", max_output_tokens=8_192
 )
@@ -74,6 +85,7 @@ _CLAUDE_46 = replace(
     pattern=r"anthropic\.claude-sonnet-4-6",
     prefill=False,
     thinking="budget_or_adaptive",
+    context_tokens=1_000_000,
     example="anthropic.claude-sonnet-4-6",
 )
 _CLAUDE_47 = replace(
@@ -109,6 +121,7 @@ _NOVA = Family(
     r"amazon\.nova-(?:lite|pro)",
     shape="nova",
     max_output_tokens=10_240,
+    context_tokens=300_000,
     example="amazon.nova-lite-v1:0",
 )
 _LLAMA = Family(
@@ -125,6 +138,14 @@ _LLAMA = Family(
 )
 _CHAT = Family(
     "mistral", r"mistral\.(?:mistral|ministral|magistral|pixtral)-[a-z0-9-]+?", json_schema=True, prompt_cache=False
+)
+_EMBEDDING = Family(
+    "titan-embedding",
+    r"amazon\.titan-embed-text-v2",
+    shape="titan_embedding_2",
+    prompt_cache=False,
+    images=False,
+    example="amazon.titan-embed-text-v2:0",
 )
 
 FAMILIES: tuple[Family, ...] = (
@@ -165,13 +186,15 @@ FAMILIES: tuple[Family, ...] = (
         example="anthropic.claude-sonnet-5-5",
     ),
     _NOVA,
-    replace(_NOVA, name="nova-micro", pattern=r"amazon\.nova-micro", images=False, example="amazon.nova-micro-v1:0"),
+    replace(_NOVA, name="nova-micro", pattern=r"amazon\.nova-micro", images=False, context_tokens=128_000,
+            example="amazon.nova-micro-v1:0"),
     replace(
         _NOVA,
         name="nova-premier",
         pattern=r"amazon\.nova-(?:premier|2-lite)",
         profile_required=True,
         max_output_tokens=65_536,
+        context_tokens=1_000_000,
         example="amazon.nova-premier-v1:0",
     ),
     _LLAMA,
@@ -180,24 +203,33 @@ FAMILIES: tuple[Family, ...] = (
         name="llama-vision",
         pattern=r"meta\.llama(?:3-2-(?:11|90)b|4-[a-z0-9-]+?)-instruct",
         images=True,
+        context_tokens=1_000_000,
         example="meta.llama4-maverick-17b-instruct-v1:0",
     ),
     replace(_CHAT, name="mistral-large-3", pattern=r"mistral\.mistral-large-3-[a-z0-9-]+?", max_output_tokens=32_768,
-            example="mistral.mistral-large-3-675b-instruct"),
+            context_tokens=256_000, example="mistral.mistral-large-3-675b-instruct"),
     replace(_CHAT, example="mistral.ministral-3-8b-instruct"),
     replace(_CHAT, name="deepseek-r1", pattern=r"deepseek\.r1", batch=False, forced_tool=False, json_schema=False,
             images=False, max_output_tokens=32_768, example="deepseek.r1-v1:0", profile_required=True),
-    replace(_CHAT, name="deepseek", pattern=r"deepseek\.v3(?:\.\d)?", images=False, example="deepseek.v3-v1:0"),
+    replace(_CHAT, name="deepseek", pattern=r"deepseek\.v3(?:\.\d)?", images=False, context_tokens=163_840,
+            example="deepseek.v3-v1:0"),
     replace(_CHAT, name="gpt-oss", pattern=r"openai\.gpt-oss-\d+b", images=False, prefill=False,
             max_output_tokens=16_384, example="openai.gpt-oss-120b-1:0"),
     replace(_CHAT, name="gpt-5", pattern=r"openai\.gpt-[56](?:[.-][a-z0-9.-]+?)?", prefill=False, sampling="none",
-            refusal="field", max_output_tokens=128_000, example="openai.gpt-5-mini"),
+            refusal="field", max_output_tokens=128_000, context_tokens=400_000, example="openai.gpt-5-mini"),
     replace(_CHAT, name="grok", pattern=r"xai\.grok-[a-z0-9.-]+?", prefill=False, sampling="none", refusal="field",
-            max_output_tokens=128_000, example="xai.grok-4-fast"),
-    replace(_CHAT, name="qwen", pattern=r"qwen\.qwen3-(?!vl-)[a-z0-9-]+?", images=False, example="qwen.qwen3-32b-v1:0"),
-    replace(_CHAT, name="qwen-vision", pattern=r"qwen\.qwen3-vl-[a-z0-9-]+?", example="qwen.qwen3-vl-235b-a22b"),
-    Family("titan-embedding", r"amazon\.titan-embed-text", shape="titan_embedding", prompt_cache=False,
-           example="amazon.titan-embed-text-v2:0"),
+            max_output_tokens=128_000, context_tokens=2_000_000, example="xai.grok-4-fast"),
+    replace(_CHAT, name="qwen", pattern=r"qwen\.qwen3-(?!vl-)[a-z0-9-]+?", images=False,
+            context_tokens=262_144, example="qwen.qwen3-32b-v1:0"),
+    replace(_CHAT, name="qwen-vision", pattern=r"qwen\.qwen3-vl-[a-z0-9-]+?", context_tokens=262_144,
+            example="qwen.qwen3-vl-235b-a22b"),
+    replace(_EMBEDDING, name="titan-embedding-1", pattern=r"amazon\.titan-embed-text-v1", shape="titan_embedding_1",
+            batch=False, example="amazon.titan-embed-text-v1"),
+    _EMBEDDING,
+    replace(_EMBEDDING, name="cohere-embed-3", pattern=r"cohere\.embed-(?:english|multilingual)-v3", batch=False,
+            shape="cohere_embedding_3", example="cohere.embed-english-v3"),
+    replace(_EMBEDDING, name="cohere-embed-4", pattern=r"cohere\.embed-v4", batch=False, shape="cohere_embedding_4",
+            example="cohere.embed-v4:0"),
 )  # fmt: skip # one row per family reads better than one line per field
 """Every family that the local Bedrock knows. The order does not matter, because patterns match whole ids."""
 

@@ -1,4 +1,4 @@
-"""InvokeModel bodies of the families other than Claude: Nova, Llama, OpenAI-compatible chat and Titan embeddings."""
+"""InvokeModel bodies of the families other than Claude: Nova, Llama and OpenAI-compatible chat."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_bedrock.body_checks import BodyError, read_count, read_number, read_texts, require_field
-from local_bedrock.draws import Draw
 from local_bedrock.jsonio import dump_json
 from local_bedrock.models.converse import read_block_text, read_tool_choice, read_tools, write_converse
+from local_bedrock.models.embeddings import malformed
 from local_bedrock.questions import Answer, Question
 
 _FINISH_REASONS = {
@@ -52,11 +52,6 @@ def require_nova(body: Mapping[str, Any]) -> None:
     for message in body["messages"]:
         if not isinstance(message, dict) or not isinstance(message.get("content"), list):
             raise malformed("#/messages/0/content: expected type: JSONArray")
-
-
-def malformed(detail: str) -> BodyError:
-    """Return the error of a model that checks its body against a JSON schema."""
-    return BodyError(f"Malformed input request: {detail}, please reformat your input and try again.")
 
 
 def _block_text(blocks: Any) -> str:
@@ -150,17 +145,3 @@ def write_chat(answer: Answer, model: str) -> dict[str, Any]:
             "total_tokens": answer.input_tokens + answer.output_tokens,
         },
     }
-
-
-def read_titan_embedding(body: Mapping[str, Any]) -> Question:
-    """Read the body of Titan Text Embeddings."""
-    if not isinstance(body.get("inputText"), str):
-        raise malformed("#: required key [inputText] not found")
-    return Question(prompt=body["inputText"], max_tokens=body.get("dimensions"))
-
-
-def write_titan_embedding(answer: Answer, _model: str) -> dict[str, Any]:
-    """Return an embedding of 1,024 numbers, which depends on the text alone."""
-    draw = Draw.of(answer.identity)
-    vector = [round(draw.share() * 2 - 1, 6) for _ in range(1024)]
-    return {"embedding": vector, "inputTextTokenCount": answer.input_tokens}

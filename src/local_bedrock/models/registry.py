@@ -14,20 +14,28 @@ from local_bedrock.behaviour import Behaviour
 from local_bedrock.body_checks import BodyError
 from local_bedrock.errors import AwsError
 from local_bedrock.models.anthropic_messages import read_messages, write_message
+from local_bedrock.models.embeddings import (
+    answer_embedding,
+    read_cohere_3,
+    read_cohere_4,
+    read_titan_1,
+    read_titan_2,
+    write_cohere,
+    write_titan_1,
+    write_titan_2,
+)
 from local_bedrock.models.families import Family, family_of, split_prefix
 from local_bedrock.models.lifecycles import has_ended
 from local_bedrock.models.other_bodies import (
     read_chat,
     read_llama,
     read_nova,
-    read_titan_embedding,
     write_chat,
     write_llama,
     write_nova,
-    write_titan_embedding,
 )
 from local_bedrock.models.rules import refuse_question, thinks
-from local_bedrock.questions import Answer, Question
+from local_bedrock.questions import Answer, Question, prompt_hash
 
 _ARN = re.compile(
     r"arn:aws[^:]*:bedrock:[a-z0-9-]*:\d*:(?P<kind>foundation-model|inference-profile|application-inference-profile)/(?P<id>.+)"
@@ -41,14 +49,20 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Question]] = {
     "nova": read_nova,
     "llama": read_llama,
     "chat": read_chat,
-    "titan_embedding": read_titan_embedding,
+    "titan_embedding_1": read_titan_1,
+    "titan_embedding_2": read_titan_2,
+    "cohere_embedding_3": read_cohere_3,
+    "cohere_embedding_4": read_cohere_4,
 }
 _WRITERS: dict[str, Callable[[Answer, str], dict[str, Any]]] = {
     "anthropic": write_message,
     "nova": write_nova,
     "llama": write_llama,
     "chat": write_chat,
-    "titan_embedding": write_titan_embedding,
+    "titan_embedding_1": write_titan_1,
+    "titan_embedding_2": write_titan_2,
+    "cohere_embedding_3": write_cohere,
+    "cohere_embedding_4": write_cohere,
 }
 
 
@@ -134,6 +148,8 @@ class ModelRegistry:
 
     def answer(self, model: Model, question: Question) -> Answer:
         """Return the model's answer to a question; raise `AwsError` if the function that answers fails."""
+        if question.embedding is not None:
+            return answer_embedding(question, model.id, prompt_hash(question.prompt)[:24])
         try:
             return self._answerer.answer(model.id, question, thinks(model.family, question))
         except (BodyError, AwsError):

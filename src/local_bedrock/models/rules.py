@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from local_bedrock.answers.schema_answers import estimate_tokens
 from local_bedrock.body_checks import BodyError, refuse_unknown
 from local_bedrock.models.anthropic_messages import MESSAGES_FIELDS, wrong_version
 from local_bedrock.models.families import Family
@@ -36,6 +37,7 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
             f"max_tokens: {question.max_tokens} > {family.max_output_tokens}, which is the maximum allowed number of "
             "output tokens for this model"
         )
+    _refuse_length(family, question)
     if question.has_image and not family.images:
         raise BodyError(
             "This model doesn't support the image content block that you provided. Update the content block and try "
@@ -57,6 +59,16 @@ def refuse_question(family: Family, question: Question, in_batch: bool) -> None:
             "You invoked an unsupported model or your request did not allow prompt caching. "
             "See the documentation for more information."
         )
+
+
+def _refuse_length(family: Family, question: Question) -> None:
+    """Raise `BodyError` if the prompt is longer than the context of the model. Only Claude tells by how much."""
+    tokens = estimate_tokens(question.system, question.prompt)
+    if tokens <= family.context_tokens:
+        return
+    if family.shape == "anthropic":
+        raise BodyError(f"prompt is too long: {tokens} tokens > {family.context_tokens} maximum")
+    raise BodyError("Input is too long for requested model.")
 
 
 _FIELDS_OF_BODIES = {
