@@ -67,7 +67,7 @@ def parse_marker(data: bytes) -> Marker | None:
             return None
         marker = Marker(**texts, nested_id=nested_id, kept=frozenset(map(int, value.get("kept", []))))
         return marker if beat is None else marker.seen(int(beat), float(seen_at))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

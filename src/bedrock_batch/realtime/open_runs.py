@@ -30,15 +30,18 @@ ANSWERS_AT_ONCE = 20_000
 BYTES_AT_ONCE = 32 << 20
 # If a ledger stays as it is for so long, and for two of its leases, no process works on its run.
 DEAD_SECONDS = 3600.0
+# What reading a marker, a ledger or answers of another run may raise, whatever somebody has written there.
+UNUSABLE = (RunError, OSError, ValueError)
 _REASON_CHARACTERS = 300
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OpenRun:
     """Another run that is not known to have ended, with its ledger as it was when this process read it.
 
     `document` is None if there is no ledger. `places` are the frames and names of the run's markers. `kept` are the
-    indices of the jobs whose answers this process has kept.
+    indices of the jobs whose answers this process has kept, and `is_adopted` says that it has kept those of the
+    journal.
     """
 
     marker: Marker
@@ -46,6 +49,7 @@ class OpenRun:
     document: LedgerDocument | None
     places: tuple[tuple[str, str], ...]
     kept: set[int] = field(default_factory=set)
+    is_adopted: bool = False
 
     @property
     def jobs(self) -> list[JobEntry]:
@@ -94,7 +98,7 @@ def find_open_runs(settings: Settings, context: RunContext, store: AnswerStore, 
             ledger = store_at(location, settings, context)
             found = ledger.read()
             document = parse_document(found[0], location) if found else None
-        except (RunError, OSError) as error:
+        except UNUSABLE as error:
             log_unusable(context, location, str(error))
         else:
             if document is None:
@@ -110,9 +114,10 @@ def adopt_answers(context: RunContext, store: AnswerStore, runs: Iterable[OpenRu
             continue
         try:
             adopted = AnswerAdoption(store, run.marker).keep(labelled_answers(run.ledger))
-        except (RunError, OSError) as error:
+        except UNUSABLE as error:
             log_unusable(context, run.marker.ledger, str(error))
         else:
+            run.is_adopted = True
             if adopted:
                 log_adopted(context, store, run, adopted)
             count += adopted
@@ -132,6 +137,23 @@ def note_seen(context: RunContext, store: AnswerStore, runs: Iterable[OpenRun]) 
             context.log.debug("open_run=%s marker=unchanged: %s", run.marker.ledger, error)
 
 
+def note_collected(context: RunContext, store: AnswerStore, runs: Iterable[OpenRun]) -> None:
+    """Do as `note_seen` after a wait for the jobs of some runs.
+
+    A run whose ledger has changed since it was read has marked its frames again, or has closed its markers.
+    """
+    note_seen(context, store, [run for run in runs if _is_as_it_was(run)])
+
+
+def _is_as_it_was(run: OpenRun) -> bool:
+    try:
+        found = run.ledger.read()
+        document = parse_document(found[0], run.marker.ledger) if found else None
+    except UNUSABLE:
+        return False
+    return document is not None and run.document is not None and document.beat == run.document.beat
+
+
 def _note_seen(store: AnswerStore, run: OpenRun, now: float) -> None:
     document, marker = run.document, run.marker
     if document is None:
@@ -143,7 +165,7 @@ def _note_seen(store: AnswerStore, run: OpenRun, now: float) -> None:
         is_dead = marker.beat == beat and now - marker.seen_at > max(DEAD_SECONDS, 2 * lease)
         # A run that was released has kept what it has collected.
         left = [job for job in run.jobs if job.state != "collected" or not run.is_released]
-        is_over = document.finished or (not left and (is_dead or run.is_released))
+        is_over = run.is_adopted and (document.finished or (not left and (is_dead or run.is_released)))
     for frame, name in run.places:
         if is_over:
             store.unmark(frame, name)

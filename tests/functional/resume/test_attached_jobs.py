@@ -16,7 +16,7 @@ from functional.resume.test_answer_reuse import answers, charged, data, write_sc
 from functional.resume.test_open_runs import ask_otherwise, delete, keys
 from helpers.batch_runs import World, sent_ids, small
 from helpers.table_files import make_rows, write_table
-from local_bedrock.behaviour import Phases, RecordFaults
+from local_bedrock.behaviour import CallFault, Phases, RecordFaults
 from local_bedrock.journal import CallInfo
 
 MakeWorld = Callable[..., World]
@@ -111,6 +111,23 @@ def test_what_the_job_leaves_unanswered_is_asked(make_world: MakeWorld) -> None:
     assert world.local.charges.total() == 60
     assert {row["llm_status"] for row in run.all_rows} == {"success"}
     assert "realtime" in {row["llm_source"] for row in run.all_rows}
+
+
+def test_a_throttled_look_at_a_job_is_repeated(make_world: MakeWorld) -> None:
+    """One refused call at the start would pay for a whole job of another run again."""
+    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
+    leave_jobs_running(world)
+    ask_otherwise(world)
+    faults = [CallFault("GetModelInvocationJob")]
+
+    def refuse_once(call: CallInfo) -> CallFault | None:
+        return faults.pop() if call.operation == "GetModelInvocationJob" and call.when == "before" and faults else None
+
+    world.local.on_call(refuse_once)
+    run = world.answer()
+    assert not faults
+    assert world.local.charges.total() == 60
+    assert run.summary["reused_records"] == 60
 
 
 def test_the_switches_apply_to_jobs_of_other_runs(make_world: MakeWorld) -> None:

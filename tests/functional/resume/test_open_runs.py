@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_the_age_limit_and_the_switches_apply_to_other_runs(make_world: MakeWorl
     assert charged(world, BEDROCK_ANSWER_MAX_AGE_DAYS="0.000001")[0] == 40
 
 
-@pytest.mark.parametrize("damage", ["gone", "ledger", "marker"])
+@pytest.mark.parametrize("damage", ["gone", "ledger", "marker", "place", "path"])
 def test_a_run_that_cannot_be_read_is_a_line_in_the_log(make_world: MakeWorld, damage: str) -> None:
     """A ledger that somebody has deleted would end every later run that asks the same."""
     world = make_world(files=FILES, **REALTIME)
@@ -98,7 +99,11 @@ def test_a_run_that_cannot_be_read_is_a_line_in_the_log(make_world: MakeWorld, d
         assert delete(world, "ledger.json") == 1
     else:
         (key,) = keys(world, "ledger.json" if damage == "ledger" else "/open-")
-        client.put_object(Bucket=BUCKET, Key=key, Body=b'{"schema_version": 99}')
+        found = json.loads(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        change = {"place": {"ledger": "s3:///run/ledger.json"}, "path": {"ledger": "/\0/run/ledger.json"}}
+        client.put_object(
+            Bucket=BUCKET, Key=key, Body=json.dumps({**found, **change.get(damage, {"schema_version": 99})}).encode()
+        )
     ask_otherwise(world)
     paid, run = charged(world)
     assert paid == 40

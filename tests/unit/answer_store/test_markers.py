@@ -40,6 +40,9 @@ def test_a_marker_is_read_as_it_was_written(marker: Marker) -> None:
         json.dumps({**json.loads(MARKER.encode()), "frame": "../.."}).encode(),
         json.dumps({**json.loads(MARKER.encode()), "ledger": 7}).encode(),
         json.dumps({**json.loads(MARKER.encode()), "beat": "x"}).encode(),
+        json.dumps({**json.loads(MARKER.encode()), "beat": float("inf")}).encode(),
+        json.dumps({**json.loads(MARKER.encode()), "beat": 1, "seen_at": 10**400}).encode(),
+        json.dumps({**json.loads(MARKER.encode()), "kept": [float("inf")]}).encode(),
     ],
 )
 def test_a_damaged_marker_is_none(data: bytes) -> None:

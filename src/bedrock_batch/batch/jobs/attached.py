@@ -24,7 +24,7 @@ from bedrock_batch.environment.private_files import FOLDER_MODE
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.journal import LabelledAnswer
-from bedrock_batch.realtime.open_runs import AnswerAdoption, log_adopted, log_unusable, note_seen
+from bedrock_batch.realtime.open_runs import AnswerAdoption, log_adopted, log_unusable, note_collected
 
 # The longest uninterrupted wait, so that a signal is noticed.
 _SLICE_SECONDS = 1.0
@@ -101,8 +101,9 @@ class AttachedJobs:
             try:
                 job.state = get_job(self._context.clients.bedrock, job.arn or "")
             except AwsError as error:
-                return str(error)
-        if not job.state.terminal:
+                if not error.kind.retryable:
+                    return str(error)
+        if job.state is None or not job.state.terminal:  # unknown for now: the monitor asks again
             self._attach(attached)
             return None
         self._download(attached)
@@ -137,7 +138,7 @@ class AttachedJobs:
             if self._waiting:
                 due = min(each.job.next_poll for each in self._waiting) - self._context.clock()
                 self._context.sleep(min(max(due, 0.0), _SLICE_SECONDS))
-        note_seen(self._context, self._store, [each.elsewhere.run for each in self._ended])
+        note_collected(self._context, self._store, [each.elsewhere.run for each in self._ended])
 
     def _check_time(self) -> None:
         """RunError if the container or the timeout of a job leaves no time to wait."""

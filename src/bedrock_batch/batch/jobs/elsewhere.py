@@ -12,10 +12,9 @@ from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answer_store.questions import DIGEST_BYTES, Digests
 from bedrock_batch.answer_store.store import Positions
 from bedrock_batch.environment.context import RunContext
-from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.job_questions import JobQuestions, parse_job_questions, questions_name
-from bedrock_batch.realtime.open_runs import OpenRun, log_unusable
+from bedrock_batch.realtime.open_runs import UNUSABLE, OpenRun, log_unusable
 
 # numpy compares texts of fixed length much faster than other bytes; two digests differ as texts if they differ.
 _TEXT = f"S{DIGEST_BYTES}"
@@ -65,7 +64,7 @@ def join_positions(parts: Iterable[Positions]) -> Positions:
 def _read_questions(context: RunContext, run: OpenRun, entry: JobEntry) -> JobQuestions | None:
     try:
         data = run.ledger.read_file(questions_name(entry.index, entry.content_digest))
-    except (RunError, OSError) as error:
+    except UNUSABLE as error:
         log_unusable(context, run.marker.ledger, str(error))
         return None
     return None if data is None else parse_job_questions(data)
