@@ -119,7 +119,7 @@ class LocalBedrock:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables that point any AWS SDK here, with dummy credentials."""
-        services = ("BEDROCK", "BEDROCK_RUNTIME", "S3", "STS", "IAM", "SERVICE_QUOTAS")
+        services = ("BEDROCK", "BEDROCK_RUNTIME", "S3", "STS", "IAM", "SERVICE_QUOTAS", "PRICING")
         return {
             **{f"AWS_ENDPOINT_URL_{service}": self.endpoint_url for service in services},
             "AWS_ACCESS_KEY_ID": "local",

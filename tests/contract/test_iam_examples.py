@@ -43,7 +43,12 @@ ACTIONS = {
     "GetCallerIdentity": set(),  # everybody may ask
 }
 # The service of operations that are neither Bedrock's nor S3's.
-SERVICES = {"GetRole": "iam", "SimulatePrincipalPolicy": "iam", "ListServiceQuotas": "servicequotas"}
+SERVICES = {
+    "GetRole": "iam",
+    "SimulatePrincipalPolicy": "iam",
+    "ListServiceQuotas": "servicequotas",
+    "GetProducts": "pricing",
+}
 # What the requests carry and IAM asks for beside the operation: the role, the tags, the key.
 CARRIED = {"iam:PassRole", "bedrock:TagResource", "kms:GenerateDataKey", "kms:Decrypt"}
 
@@ -141,7 +146,8 @@ def test_only_actions_without_resources_of_their_own_are_allowed_on_everything()
     network = {
         action for action in actions("service-role-vpc.json") if "NetworkInterface" in action or "Describe" in action
     }
-    assert starred <= network | {"bedrock:ListModelInvocationJobs", "servicequotas:ListServiceQuotas"}
+    unbound = {"bedrock:ListModelInvocationJobs", "servicequotas:ListServiceQuotas", "pricing:GetProducts"}
+    assert starred <= network | unbound
 
 
 def test_the_document_names_every_policy_and_placeholder_that_needs_a_word() -> None:

@@ -20,7 +20,7 @@ def fake_session() -> boto3.Session:
 
 def clients_at(url: str, **options: Any) -> ClientFactory:
     """Return clients that send every request to `url`."""
-    urls = dict.fromkeys(("bedrock", "bedrock-runtime", "s3", "sts", "iam", "service-quotas"), url)
+    urls = dict.fromkeys(("bedrock", "bedrock-runtime", "s3", "sts", "iam", "service-quotas", "pricing"), url)
     return ClientFactory(fake_session(), region_name=REGION, endpoint_urls=urls, **options)
 
 

@@ -97,6 +97,11 @@ class ClientFactory:
         return self._client("service-quotas")
 
     @property
+    def pricing(self) -> Any:
+        """The price list, which few regions serve; see `price_list`."""
+        return self._client("pricing")
+
+    @property
     def region_name(self) -> str:
         """The region that the clients call."""
         return self.bedrock.meta.region_name

@@ -263,3 +263,33 @@ class ListedQuotas(_S3Shape):
     """A page of ListServiceQuotas."""
 
     quotas: list[_Quota]
+
+
+class ListedProducts(_S3Shape):
+    """A page of GetProducts, whose products are JSON texts."""
+
+    price_list: list[Text]
+    next_token: str | None = None
+
+
+class _Offered(BaseModel):
+    attributes: dict[str, Any]
+
+
+class _Dimension(BaseModel):
+    unit: str
+    price_per_unit: dict[str, str] = Field(alias="pricePerUnit")
+
+
+class _Term(BaseModel):
+    dimensions: dict[str, _Dimension] = Field(alias="priceDimensions")
+
+
+class PricedProduct(BaseModel):
+    """A product of the price list, with its terms by kind, such as `OnDemand`.
+
+    AWS gives an example: https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html.
+    """
+
+    product: _Offered
+    terms: dict[str, dict[str, _Term]] = Field(default_factory=dict)

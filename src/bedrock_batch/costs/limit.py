@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bedrock_batch.costs.estimate import Estimate
 from bedrock_batch.costs.prices import Price, PriceBook
+from bedrock_batch.environment.references import prices_of
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.records import Source
@@ -12,7 +13,7 @@ from bedrock_batch.text import format_usd
 
 def price_book(settings: Settings, effective_model_id: str) -> PriceBook:
     """Return the prices of a run; ConfigurationError if a limit is set and a model has no known price."""
-    book = PriceBook(settings.prices, {effective_model_id: settings.primary_model_id})
+    book = PriceBook(prices_of(settings), {effective_model_id: settings.primary_model_id})
     models = [model for model in (effective_model_id, settings.fallback_model_id) if model]
     if settings.max_cost_usd is not None and (unknown := [model for model in models if book.find(model) is None]):
         raise ConfigurationError(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+from bedrock_batch.environment.value_types import PRICE_KEYS
 from bedrock_batch.families import PROFILE_PREFIX, base_model_id
 from bedrock_batch.records import Source
 
@@ -21,6 +23,12 @@ from bedrock_batch.records import Source
 # a price that was calculated from this share because the table has no batch price.
 BATCH_SHARE = 0.5
 MILLION = 1_000_000
+STALE_DAYS = 90
+UPDATE = (
+    "python -m bedrock_batch.costs --update writes today's prices of your region into a file for BEDROCK_PRICES "
+    "(BEDROCK_PRICES=file:bedrock-prices.json)"
+)
+_OPTIONAL = tuple(key for key in PRICE_KEYS if key.startswith(("flex", "priority", "cache")))
 _VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
 
 
@@ -28,8 +36,9 @@ _VERSION = re.compile(r"(?:-\d{8})?(?:-v\d+)?(?::\d+)?(?::\d+k)?\Z")
 class Price:
     """The price of a model, in USD per million tokens.
 
-    The tokens of requests with more than `long_above` input tokens cost `long_factor_input` and `long_factor_output`
-    times as much. `batch_assumed` says that the batch prices are not listed, but assumed to be half of the others.
+    The prices of the service tiers `flex` and `priority` and of a prompt cache are None if they are not known. The
+    tokens of requests with more than `long_above` input tokens cost `long_factor_input` and `long_factor_output` times
+    as much. `batch_assumed` says that the batch prices are not listed, but assumed to be half of the others.
     """
 
     input: float
@@ -41,6 +50,16 @@ class Price:
     long_above: int | None = None
     long_factor_input: float = 1.0
     long_factor_output: float = 1.0
+    flex_input: float | None = None
+    flex_output: float | None = None
+    priority_input: float | None = None
+    priority_output: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
+    cache_write_1h: float | None = None
+    date: str | None = None
+    """The day on which the price was read, as YYYY-MM-DD; None if nobody says so."""
+    source: str | None = None
 
     def cost(self, source: Source, input_tokens: float, output_tokens: float, *, request: bool = False) -> float:
         """Return the cost of tokens, in USD; `request` says that they belong to one request."""
@@ -65,7 +84,7 @@ class PriceBook:
     `aliases` maps an id that hides its model, such as the ARN of an application inference profile, to the model's id.
     """
 
-    def __init__(self, overrides: Mapping[str, Mapping[str, float]], aliases: Mapping[str, str] | None = None) -> None:
+    def __init__(self, overrides: Mapping[str, Mapping[str, Any]], aliases: Mapping[str, str] | None = None) -> None:
         self._overrides = overrides
         self._aliases = aliases or {}
         self._table = bundled_table()
@@ -88,7 +107,9 @@ class PriceBook:
         tail = model_id.rsplit("/", 1)[-1] if model_id.startswith("arn:") else model_id
         base = base_model_id(model_id)
         bare = _VERSION.sub("", base)
-        for name in (model_id, tail, base, bare):
+        # Such as `global.anthropic.claude-sonnet-5`: AWS lists another price for the global profile of a model.
+        of_profile = f"{tail.removesuffix(base)}{bare}" if tail.endswith(base) else bare
+        for name in (model_id, tail, of_profile, base, bare):
             if name in self._overrides:
                 return _override_price(self._overrides[name])
         entry = self._table["models"].get(base) or self._table["models"].get(bare)
@@ -125,8 +146,8 @@ def _table_price(entry: Mapping[str, Any], factor: float) -> Price:
     )
 
 
-def _override_price(entry: Mapping[str, float]) -> Price:
-    return _price(entry, 1.0, "BEDROCK_PRICES")
+def _override_price(entry: Mapping[str, Any]) -> Price:
+    return _price(entry, 1.0, f"BEDROCK_PRICES of {entry['date']}" if "date" in entry else "BEDROCK_PRICES")
 
 
 def _price(entry: Mapping[str, Any], factor: float, origin: str) -> Price:
@@ -138,4 +159,21 @@ def _price(entry: Mapping[str, Any], factor: float, origin: str) -> Price:
         round(entry.get("batch_output", entry["output"] * BATCH_SHARE) * factor, 6),
         batch_assumed=not listed,
         origin=origin,
+        **{key: round(entry[key] * factor, 6) for key in _OPTIONAL if key in entry},
+        date=entry.get("date"),
+        source=entry.get("source"),
     )
+
+
+def find_stale_prices(book: PriceBook, model_ids: Iterable[str], today: date) -> list[str]:
+    """Return a sentence for each price of these models that was read more than 90 days ago.
+
+    A price that the user gives without a date is the user's own affair.
+    """
+    found = {model_id: price for model_id in model_ids if (price := book.find(model_id)) and price.date}
+    ages = {model_id: (today - date.fromisoformat(price.date or "")).days for model_id, price in found.items()}
+    return [
+        f"the price of {model_id} ({found[model_id].origin}) is {age} days old, and AWS may have changed it: {UPDATE}"
+        for model_id, age in ages.items()
+        if age > STALE_DAYS
+    ]

@@ -10,7 +10,13 @@ from typing import Any
 
 from bedrock_batch.environment.container import check_inside
 from bedrock_batch.environment.settings import Settings
-from bedrock_batch.environment.value_types import REFERENCE_OR_COLUMN_MAP, REFERENCE_PREFIXES, parse_column_map
+from bedrock_batch.environment.value_types import (
+    REFERENCE_OR_COLUMN_MAP,
+    REFERENCE_OR_PRICES,
+    REFERENCE_PREFIXES,
+    parse_column_map,
+    parse_prices,
+)
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError, InputError
 
 BYTE_LIMIT = 10_000_000
@@ -21,6 +27,7 @@ _FIELDS = (
     "rules",
     "validation_schema",
     "output_column_map",
+    "prices",
 )
 
 ReadObject = Callable[[str], bytes]
@@ -36,7 +43,7 @@ def resolve_texts(settings: Settings, root: Path | None, read_object: ReadObject
     problems: list[str] = []
     for name in _FIELDS:
         given = getattr(settings, name)
-        if given.strip().startswith(REFERENCE_PREFIXES):
+        if isinstance(given, str) and given.strip().startswith(REFERENCE_PREFIXES):
             try:
                 texts[name] = _read(given.strip(), root, read_object)
             except BedrockBatchError as error:
@@ -75,6 +82,16 @@ def column_map_of(settings: Settings) -> Mapping[str, str]:
         raise InputError(
             "BEDROCK_OUTPUT_COLUMN_MAP refers to a text that is not accepted: write "
             f"{REFERENCE_OR_COLUMN_MAP.accepted.partition(', or file:')[0]}"
+        ) from None
+
+
+def prices_of(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """Return the prices by model; InputError if the text of a reference is not accepted."""
+    try:
+        return parse_prices(settings.prices) if isinstance(settings.prices, str) else settings.prices
+    except ValueError:
+        raise InputError(
+            f"BEDROCK_PRICES refers to a text that is not accepted: write {REFERENCE_OR_PRICES.accepted}"
         ) from None
 
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Literal, get_args
 
 from bedrock_batch.families import parse_overrides
@@ -22,7 +23,12 @@ MAX_S3_PATH = 800  # AWS's limit for an S3 URI is 1,024 characters; the rest is 
 MAX_JOB_NAME_PREFIX = 36  # a job name has at most 63; the rest is for the run's id and the job's number
 MAX_COLUMN_PREFIX = 64
 MAX_TAGS = 200
-PRICE_KEYS = ("input", "output", "batch_input", "batch_output")
+PRICE_KEYS = (
+    "input", "output", "batch_input", "batch_output", "flex_input", "flex_output", "priority_input", "priority_output",
+    "cache_read", "cache_write", "cache_write_1h",
+)  # fmt: skip # a list of words
+# What a price may say of itself besides the amounts.
+PRICE_NOTES = ("date", "source")
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _INFERENCE_PROFILE = (
@@ -196,16 +202,33 @@ def _parse_capabilities(value: str) -> Mapping[str, Any]:
     return parse_overrides(parsed)
 
 
-def _parse_prices(value: str) -> Mapping[str, Mapping[str, float]]:
-    parsed = _load_json(value or "{}")
+def parse_prices(value: str) -> Mapping[str, Mapping[str, Any]]:
+    """Return prices by model in a JSON text: amounts as numbers, notes as texts; ValueError for another."""
+    parsed = _load_json(value.strip() or "{}")
     _require(isinstance(parsed, dict) and all(_is_price(entry) for entry in parsed.values()))
-    return {model: {key: float(amount) for key, amount in entry.items()} for model, entry in parsed.items()}
+    return {
+        model: {key: amount if key in PRICE_NOTES else float(amount) for key, amount in entry.items()}
+        for model, entry in parsed.items()
+    }
+
+
+def _parse_prices_unless_referenced(value: str) -> Mapping[str, Mapping[str, Any]] | str:
+    return value if value.startswith(REFERENCE_PREFIXES) else parse_prices(value)
 
 
 def _is_price(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys() <= set(PRICE_KEYS):
+    if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys() <= {*PRICE_KEYS, *PRICE_NOTES}:
         return False
-    return all(type(amount) in (int, float) and 0 <= amount < 1e9 for amount in entry.values())
+    amounts = [amount for key, amount in entry.items() if key not in PRICE_NOTES]
+    return all(type(amount) in (int, float) and 0 <= amount < 1e9 for amount in amounts) and _has_notes(entry)
+
+
+def _has_notes(entry: Mapping[str, Any]) -> bool:
+    """Return whether the notes of a price are texts, and its date a day; ValueError for another date."""
+    if "date" in entry:
+        _require(isinstance(entry["date"], str))
+        date.fromisoformat(entry["date"])
+    return isinstance(entry.get("source", ""), str)
 
 
 def _load_json(value: str, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
@@ -232,11 +255,11 @@ TAGS = ValueType(
     "._:/=+@- (AWS keeps keys that begin with aws: to itself)",
     _parse_tags,
 )
-PRICES = ValueType(
+REFERENCE_OR_PRICES = ValueType(
     "json",
     'a JSON object in USD per million tokens, such as {"MODEL": {"input": 3, "output": 15, "batch_input": 1.5, '
-    '"batch_output": 7.5}}; the batch prices may be left out',
-    _parse_prices,
+    '"batch_output": 7.5}}; all but input and output may be left out. Or file:PATH, or s3://BUCKET/KEY',
+    _parse_prices_unless_referenced,
 )
 CAPABILITIES = ValueType(
     "json",

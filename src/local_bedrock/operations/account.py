@@ -1,4 +1,4 @@
-"""Permissions and quotas of the account: SimulatePrincipalPolicy and ListServiceQuotas, which moto lacks."""
+"""Permissions, quotas and prices of the account: SimulatePrincipalPolicy, ListServiceQuotas and GetProducts."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from xml.sax.saxutils import escape
 from local_bedrock.behaviour import Behaviour
 from local_bedrock.jsonio import dump_json
 from local_bedrock.models.families import FAMILIES
+from local_bedrock.operations.price_list import get_products
 from local_bedrock.wire.protocol import Request, Response
 
 _IAM = "https://iam.amazonaws.com/doc/2010-05-08/"
 
 
 class AccountOperations:
-    """Answers two operations from the behaviour; moto answers all others of IAM and Service Quotas."""
+    """Answers what moto lacks; moto answers all other operations of IAM, Service Quotas and the price list."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
         self._answers: Mapping[str, Callable[[Request], Response]] = {
             "IAM.SimulatePrincipalPolicy": self._simulate,
             "SERVICEQUOTAS.ListServiceQuotas": self._list_quotas,
+            "PRICING.GetProducts": get_products,
         }
 
     def answer(self, operation: str, request: Request) -> Response | None:

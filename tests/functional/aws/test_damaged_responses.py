@@ -35,6 +35,7 @@ from bedrock_batch.aws.invocation_jobs import (
     list_jobs,
     stop_job,
 )
+from bedrock_batch.aws.price_list import ListedPrice, list_prices
 from bedrock_batch.aws.retries import RetryPolicy
 from bedrock_batch.aws.runtime import converse, count_tokens, invoke_model
 from bedrock_batch.aws.s3 import ObjectExistsError, S3Object, S3Storage, StoredBytes
@@ -71,6 +72,10 @@ JOB = {
     "errorRecordCount": 1,
 }
 MESSAGE = {"content": [{"type": "text", "text": "{}"}], "stop_reason": "end_turn", "usage": {"input_tokens": 1}}
+PRODUCT = (
+    '{"product": {"attributes": {"model": "Nova Pro", "usagetype": "USE1-NovaPro-input-tokens"}}, "terms": '
+    '{"OnDemand": {"T": {"priceDimensions": {"D": {"unit": "1K tokens", "pricePerUnit": {"USD": "0.0008"}}}}}}}'
+)
 CONVERSE = {
     "output": {"message": {"role": "assistant", "content": [{"text": "{}"}]}},
     "stopReason": "end_turn",
@@ -231,6 +236,12 @@ OPERATIONS = {
         {"Quotas": [{"QuotaName": "q", "Value": 5.0}]},
         lambda value: all(isinstance(name, str) and isinstance(number, float) for name, number in value),
         4,
+    ),
+    "GetProducts": of_json(
+        lambda clients: list(list_prices(clients.pricing, "us-east-1", RetryPolicy(sleep=lambda _: None))),
+        {"PriceList": [PRODUCT]},
+        lambda value: all(isinstance(price, ListedPrice) and is_texts(price.names) for price in value),
+        40,
     ),
     "HeadBucket": of_object(
         lambda clients: bucket_region(clients.s3, "bucket"), b"", lambda value: value is None or bool(value), 3

@@ -13,6 +13,8 @@ from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import list_jobs
 from bedrock_batch.aws.s3 import parse_s3_path
 from bedrock_batch.commands.doctor.finding import CheckContext, Finding, failed, not_checked, ok, problem, statement
+from bedrock_batch.costs.prices import UPDATE, PriceBook, find_stale_prices
+from bedrock_batch.environment.references import prices_of
 from bedrock_batch.models.output_mode import choose_api
 
 _PASS_CONDITION = {"StringEquals": {"iam:PassedToService": "bedrock.amazonaws.com"}}
@@ -25,6 +27,23 @@ def check_settings(context: CheckContext) -> Iterator[Finding]:
         yield problem("settings", warning, "correct the variable")
     if not context.warnings:
         yield ok("settings", "every variable is accepted")
+
+
+def check_prices(context: CheckContext) -> Iterator[Finding]:
+    """Yield whether the prices by which costs are told are known and were read lately."""
+    settings = context.settings
+    if isinstance(settings.prices, str):
+        yield not_checked("prices", f"{settings.prices} is read by the plan and the run")
+        return
+    book = PriceBook(prices_of(settings), {context.model_id: settings.primary_model_id})
+    price = book.find(context.model_id)
+    stale = find_stale_prices(book, [context.model_id], context.run_context.now().date())
+    if price is None:
+        yield not_checked("prices", f"no price is known for {context.model_id}", "give its price in BEDROCK_PRICES")
+    elif stale:
+        yield not_checked("prices", stale[0].partition(": ")[0], UPDATE)
+    else:
+        yield ok("prices", f"the price of {context.model_id} is known ({price.origin})")
 
 
 def check_sdk(context: CheckContext) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any
 from bedrock_batch.commands.doctor.account_checks import (
     check_control_plane,
     check_credentials,
+    check_prices,
     check_role,
     check_sdk,
     check_settings,
@@ -31,7 +32,7 @@ from bedrock_batch.environment.settings import load_settings
 Check = Callable[[CheckContext], Iterator[Finding]]
 # The first checks need no credentials or find out whose they are. The others need credentials; each has the name that
 # its finding gets without them.
-ALONE: tuple[Check, ...] = (check_settings, check_sdk, check_credentials)
+ALONE: tuple[Check, ...] = (check_settings, check_prices, check_sdk, check_credentials)
 WITH_CREDENTIALS: tuple[tuple[str, Check], ...] = (
     ("model", check_model),
     ("fallback model", check_fallback),

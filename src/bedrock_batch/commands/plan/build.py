@@ -15,6 +15,7 @@ from bedrock_batch.commands.plan.lint import find_problems
 from bedrock_batch.commands.plan.reading import Reading, ShownPrompt, read_prompts
 from bedrock_batch.commands.preparation import PreparedRun, StepRequest, prepare_run
 from bedrock_batch.costs.estimate import Estimate, Interval
+from bedrock_batch.costs.prices import find_stale_prices
 from bedrock_batch.dataset.splits import Split, SplitRows
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import RunError
@@ -70,6 +71,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
             *find_model_warnings(settings, processor.context.now().date(), processor.context.clients.bedrock),
             *find_problems(reading, processor, set_aside),
             *_cost_problems(processor, estimate, decision.use_batch),
+            *find_stale_prices(processor.spending.book, [processor.effective_model_id], processor.context.now().date()),
         ],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bedrock_batch.environment import value_types as values
 from bedrock_batch.environment.variables.variable import Group
@@ -22,8 +23,10 @@ class OperationSettings:
         values.optional(values.ANY_ABOVE_ZERO),
         "Refuse to start above this estimate, and stop submitting when the real cost reaches it.",
     )
-    prices: Mapping[str, Mapping[str, float]] = COST.setting(
-        values.PRICES, "Prices that override the bundled table.", default="{}"
+    prices: Mapping[str, Mapping[str, Any]] | str = COST.setting(
+        values.REFERENCE_OR_PRICES,
+        "Prices that override the bundled table; `python -m bedrock_batch.costs --update` writes such a file.",
+        default="{}",
     )
     answer_reuse: bool = ANSWERS.setting(
         values.BOOLEAN,
