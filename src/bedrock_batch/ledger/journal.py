@@ -33,6 +33,8 @@ class AnswerJournal:
         self._owner = owner
         self._path = folder / "journal.jsonl"
         self._places: dict[tuple[int, str], int] = {}
+        self.is_empty = True
+        """Whether earlier starts stored no output, not even a failure that they would ask again."""
         self._pending: list[tuple[bytes, Future[None]]] = []
         self._pending_lock = threading.Lock()
         self._write_lock = threading.Lock()
@@ -50,6 +52,7 @@ class AnswerJournal:
                     entry = _parse(line)
                     if entry is None and line.endswith(b"\n"):
                         raise _damaged(where, number)
+                    self.is_empty = False
                     if entry is not None and (failures or "body" in entry or not entry["retryable"]):
                         self._note_place(entry, line, file)
         return len(self._places)

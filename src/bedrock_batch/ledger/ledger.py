@@ -108,25 +108,32 @@ class Ledger:
         """Return the content of the file that `set_taken` stored, or None if it is missing."""
         return None if self.taken is None else self._store.read_file(self.taken)
 
-    def set_taken(self, data: bytes | None) -> None:
-        """Store which answers the run takes from the answer store; None if it takes none.
+    def set_taken(self, data: bytes) -> None:
+        """Store which answers the run takes from the answer store.
 
         The file is named by its content, and the document names the file. A process that has lost the run can therefore
         not change what the run takes.
         """
-        name = None if data is None else f"taken-{hashlib.sha256(data).hexdigest()[:32]}.json"
+        name = f"taken-{hashlib.sha256(data).hexdigest()[:32]}.json"
         if name == self.taken:
             return
-        if name is not None and data is not None:
-            self._store.write_file(name, data)
+        self._store.write_file(name, data)
         with self._lock:
             self._document = self._document.model_copy(update={"taken": name})
             self.store()
 
+    def begin_anew(self) -> None:
+        """Forget what a start has decided that asked nothing: the mode, and which answers the run takes."""
+        if self.mode is None and self.taken is None:
+            return
+        with self._lock:
+            self._document = self._document.model_copy(update={"mode": None, "taken": None})
+            self.store()
+
     @property
     def is_new(self) -> bool:
-        """Whether the run has not begun to ask."""
-        return self._document.mode is None and not self._document.jobs and not self.journal.earlier_outputs
+        """Whether the run has not begun to ask: it has planned no job, and an earlier start was answered nothing."""
+        return not self._document.jobs and self.journal.is_empty
 
     @property
     def finished(self) -> bool:

@@ -37,7 +37,7 @@ def look_up(processor: RowProcessor, source: RowSource, run: Run) -> StoredAnswe
     if store is not None:
         stored.recorder = AnswerRecorder(store, asked, ledger.run_id, stored.questions, context.now, context.log)
     if ledger.is_new:
-        ledger.set_taken(None)  # what a start took that asked nothing does not decide the numbers of a later one
+        ledger.begin_anew()  # other runs may have answered much since the start that decided
     mask = _read_taken(ledger)
     look = _LookUp(processor, source, run, store or AnswerStore(EmptyPlace()), stored)
     segments, runs = look.list_files(mask)

@@ -13,6 +13,7 @@ from bedrock_batch.errors import RunError, TakenOverError
 from bedrock_batch.ledger.ledger import Ledger
 from bedrock_batch.ledger.local_store import LocalLedgerStore
 from bedrock_batch.ledger.takeover import open_ledger
+from bedrock_batch.records import RecordError
 
 
 class LossyStore(LocalLedgerStore):
@@ -76,6 +77,20 @@ def test_a_process_that_has_lost_its_run_does_not_change_what_the_run_takes(tmp_
         path.write_text(json.dumps(taken | {"owner": None}), encoding="utf-8")
     with opened(LocalLedgerStore(tmp_path, "run"), tmp_path) as other:
         assert other.read_taken() == b"what the other process takes"
-        other.set_taken(None)
+        other.begin_anew()
     with opened(LocalLedgerStore(tmp_path, "run"), tmp_path) as last:
         assert (last.taken, last.read_taken()) == (None, None)
+
+
+def test_a_start_that_asked_nothing_decides_nothing(tmp_path: Path) -> None:
+    """A run killed before its first request would pay for what other runs have answered by its next start."""
+    with opened(LocalLedgerStore(tmp_path, "run"), tmp_path) as ledger:
+        ledger.set_taken(b"few answers")
+        ledger.set_mode("batch")
+    with opened(LocalLedgerStore(tmp_path, "run"), tmp_path) as ledger:
+        assert ledger.is_new
+        ledger.begin_anew()
+        assert (ledger.mode, ledger.taken) == (None, None)
+        ledger.journal.keep(RecordError(0, "throttled", "later", "realtime", retryable=True), "first")
+    with opened(LocalLedgerStore(tmp_path, "run"), tmp_path) as ledger:
+        assert not ledger.is_new  # its line has a number that the next decision would give to another question
