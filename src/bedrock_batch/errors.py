@@ -67,6 +67,35 @@ class RunInterrupted(KeyboardInterrupt):
         self.kept_in = kept_in
 
 
+SUBMISSION_FIGURES = (
+    "running_jobs",
+    "running_records",
+    "ended_jobs",
+    "waiting_records",
+    "attached_jobs",
+    "attached_records",
+)
+
+
+class RunSubmitted(BedrockBatchError):  # noqa: N818 - not an error: the run did what its settings say
+    """A run that does not wait has submitted its batch jobs; a later start with the same inputs collects the answers.
+
+    `figures` counts the jobs and records that run, have ended, wait for a job slot, or are in jobs of other runs
+    (`attached`). `run_id` and `ledger` are those of the run.
+    """
+
+    def __init__(self, left: str, **figures: int) -> None:
+        super().__init__(left)
+        self.figures = dict.fromkeys(SUBMISSION_FIGURES, 0) | figures
+        self.run_id: str | None = None
+        self.ledger: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all jobs have ended meanwhile, so that another start collects everything."""
+        return not any(count for name, count in self.figures.items() if not name.startswith("ended"))
+
+
 class JobError(BedrockBatchError, RuntimeError):
     """A model invocation job failed; the batch layer turns it into one RecordError for each record of the job."""
 

@@ -21,7 +21,7 @@ from bedrock_batch.ledger.job_questions import JobQuestions, questions_name
 from bedrock_batch.prompts.files import check_prompt_templates
 from bedrock_batch.prompts.rules import rule_block
 from helpers.batch_runs import BUCKET, StepRun, World, sent_lines, small
-from local_bedrock.behaviour import AnswerFaults, RecordFaults
+from local_bedrock.behaviour import AnswerFaults, Phases, RecordFaults
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "contracts").glob("*.schema.json"))
@@ -70,6 +70,15 @@ def test_the_summary_of_a_run_in_real_time_is_as_described(run: StepRun) -> None
     """A consumer would read summaries of batch runs only."""
     summary = run.world.answer(BEDROCK_BATCH_MODE="realtime", BEDROCK_BATCH_RESUME="false").summary
     assert summary["sources"].keys() == {"realtime"}
+    assert complaints("summary", summary) == []
+
+
+def test_the_summary_of_a_submitted_run_is_as_described(tmp_path: Path) -> None:
+    """A pipeline that branches on the state would find the key missing, or of another type."""
+    world = World(tmp_path, small(phases=Phases(0.1, 0.1, 0.1, 60.0)), {"train/other.csv": 25})
+    summary = world.answer(BEDROCK_BATCH_WAIT="false").summary
+    world.close()
+    assert summary["state"] == "submitted"
     assert complaints("summary", summary) == []
 
 

@@ -13,11 +13,13 @@ from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.batch.job_methods import JobMethods
 from bedrock_batch.batch.jobs.background import BackgroundIterator
+from bedrock_batch.batch.jobs.budget import JobBudget
 from bedrock_batch.batch.jobs.files import EarlierSplit, JobFile, read_records, write_job_files
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.batch.jobs.losses import find_loss
 from bedrock_batch.batch.jobs.plan import JobLimits
 from bedrock_batch.batch.jobs.runner import JobRunner
+from bedrock_batch.batch.jobs.submission import all_ended, note_end, submitted
 from bedrock_batch.batch.mode import model_obstacles
 from bedrock_batch.batch.results.reader import JobResults, SentRecords, read_results
 from bedrock_batch.batch.run_log import RunLog, count_words
@@ -49,10 +51,14 @@ class BatchRun:
         self._context = processor.context
         self._run = run
         self._log = log
+        # Fewer than the rows if equal prompts share a record, which is certain once all are rendered.
+        self._records = run.count
+        self._counts_first = not self._settings.batch_wait and self._settings.max_cost_usd is not None
 
     def blocks(self, records: Iterable[Record]) -> Iterator[AnswerBlock]:
         """Yield the outputs of all records, a block for each job, in the order in which jobs end.
 
+        A run that does not wait yields those of the jobs that have ended, and raises RunSubmitted if others are left.
         RunError, after all results are read, if results are lost, or if records have no answer and the settings forbid
         that.
         """
@@ -62,6 +68,8 @@ class BatchRun:
             unanswered += (output for output in block.outputs if isinstance(output, RecordError))
             yield block
         self._end_over_losses()
+        if self._log.left:
+            raise submitted(self._run, self._records, self._log.left, self._processor.spending.stopped)
         if unanswered and self._settings.batch_fallback == "fail":
             raise RunError(
                 f"{len(unanswered)} of {self._run.count} records have no answer and BEDROCK_BATCH_FALLBACK=fail; the "
@@ -81,26 +89,41 @@ class BatchRun:
         settings = self._settings
         limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
         splits = splits or [EarlierSplit(entry.stop, entry.max_bytes) for entry in run.ledger.jobs]
-        files = write_job_files(records, asked, limits, run.folder, splits)
-        spending = self._processor.spending
+        ends: list[int] = []
+        files = note_end(write_job_files(records, asked, limits, run.folder, splits), ends)
+        budget = JobBudget(self._processor.spending, self._context.log, reads_first=self._counts_first)
+        # Without the answers of the collected jobs, their cost would not count towards a limit.
+        skips = not (settings.batch_wait or self._counts_first or all_ended(run, self._context))
+        questions_of = partial(self._questions_of, asked=asked)
         jobs = BackgroundIterator(
             lambda stop: JobRunner(
-                settings, self._context, asked, run, stop, spending, partial(self._questions_of, asked=asked)
+                settings, self._context, asked, run, stop, budget, questions_of, skip_collected=skips
             ).run(files),
             "jobs",
         )
         refused: list[Job] = []
+        left = len(self._log.left)
         for job in jobs:
+            if job.left:
+                self._log.add_left(job, self._context.log)
+                _remove_files(job)
+                continue
             if job.refused_model and self._may_ask_fallback(asked):
                 refused.append(job)
                 continue
             folder = run.folder / f"answers-{job.file.index:05d}"
             answers = self._processor.job_answers(folder)
-            yield job, self._outputs(job, asked, run, answers), answers
+            outputs = self._outputs(job, asked, run, answers)
+            if outputs is not None:
+                yield job, outputs, answers
+            if job.state is not None:
+                budget.note_read()
             _remove_files(job)
             rmtree(folder)
+        self._records = ends[0] if ends and run is self._run else self._records
         fallback = self._processor.fallback_model
-        if refused and fallback is not None:
+        # The nested run numbers its jobs by the refused ones, so it begins when it is certain which those are.
+        if refused and fallback is not None and len(self._log.left) == left:
             yield from self._send_to_fallback(refused, fallback.current, run)
 
     def _questions_of(self, job_file: JobFile, asked: ModelInput) -> JobQuestions | None:
@@ -123,7 +146,8 @@ class BatchRun:
     def _nested_run(
         self, parts: Mapping[str, str], count: int, folder_name: str, run: Run, asked: ModelInput
     ) -> Iterator[Run]:
-        """Hold a nested run with its own ledger and folder, and finish it at the end of the block."""
+        """Hold a nested run with its own ledger and folder, and finish it at the end of the block if no job is left."""
+        left = len(self._log.left)
         folder = run.folder / folder_name
         folder.mkdir(FOLDER_MODE)
         parts = {"within": run.ledger.run_id, **parts}
@@ -133,7 +157,8 @@ class BatchRun:
                 nested.ledger.journal.label = recorder.label
             yield nested
             self._end_over_losses()
-            nested.ledger.finish()
+            if len(self._log.left) == left:
+                nested.ledger.finish()
 
     def _send_to_fallback(
         self, refused: list[Job], asked: ModelInput, run: Run
@@ -163,12 +188,13 @@ class BatchRun:
                 yield earlier, {**outputs, **oversized}, answers
                 _remove_files(earlier)
 
-    def _outputs(self, job: Job, asked: ModelInput, run: Run, answers: AnswerCollector) -> Outputs:
+    def _outputs(self, job: Job, asked: ModelInput, run: Run, answers: AnswerCollector) -> Outputs | None:
         """Read the answers of a job into `answers` and return the outputs of all its other rows.
 
-        Records without an answer are asked again as the settings say, by another output mode or in real time.
+        Records without an answer are asked again as the settings say, by another output mode or in real time. None if
+        a later start collects these answers.
         """
-        job_file = job.file
+        job_file, left = job.file, len(self._log.left)
         results = self._read_results(job, asked, answers)
         errors = results.errors
         self._processor.spending.release(len(errors) if job.state else 0)
@@ -180,6 +206,8 @@ class BatchRun:
             return outputs | _not_batchable(job_file)
         if not answers and (downgraded := self._downgrade(asked, errors.values())):
             outputs = self._send_again(job_file, downgraded, run, answers)
+            if len(self._log.left) > left:
+                return None
         outputs |= _not_batchable(job_file)
         self._ask_in_real_time(job_file, outputs, run)
         if job.state is not None:

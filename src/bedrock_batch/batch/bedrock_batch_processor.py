@@ -145,6 +145,8 @@ class BedrockBatchProcessor(JobMethods, PublicBatchAttributes):
         refused = self.settings.batch_mode == "batch" and not decision.use_batch
         level, mode = logging.WARNING if refused else logging.INFO, "batch" if decision.use_batch else "realtime"
         self.context.log.log(level, "mode=%s because %s", mode, "; ".join(decision.reasons))
+        if not decision.use_batch and not self.settings.batch_wait:
+            self.context.log.info("BEDROCK_BATCH_WAIT=false changes nothing here: these records are asked in real time")
         self._warn_of_models(decision)
         return decision
 

@@ -21,21 +21,31 @@ ODD_RESULTS = ("missing", "unknown", "repeated", "unreadable", "unverified")
 class RunLog:
     """The decision for the mode, an entry for each job, and the losses that end the run once all results are read.
 
-    `attached` are the jobs of other runs for whose answers the run waits, None if there are none.
+    `left` are the jobs that a later start continues, since the run does not wait. `attached` are the jobs of other runs
+    for whose answers the run waits, None if there are none.
     """
 
     decision: Decision | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
+    left: list[Job] = field(default_factory=list)
     attached: AttachedJobs | None = None
 
     def reset(self, decision: Decision) -> None:
         """Begin the log of another run."""
-        self.decision, self.jobs, self.losses = decision, [], []
+        self.decision, self.jobs, self.losses, self.left = decision, [], [], []
 
     def forget(self) -> None:
         """Forget an earlier run."""
-        self.decision, self.jobs, self.losses, self.attached = None, [], [], None
+        self.decision, self.jobs, self.losses, self.left, self.attached = None, [], [], [], None
+
+    def add_left(self, job: Job, log: logging.Logger) -> None:
+        """Keep the entry of a job that a later start continues."""
+        self.jobs.append(_job_entry(job, ResultCounts()))
+        self.left.append(job)
+        if job.state is None or not job.state.terminal:
+            status = job.state.status if job.state else "not created"
+            log.info("job=%s left=%s arn=%s records=%d", job.name, status, job.arn, len(job.file.numbers))
 
     def add_job(self, job: Job, results: JobResults | None, log: logging.Logger) -> None:
         """Keep the entry of a job and warn of what its results lack; a refused job has no results."""

@@ -99,7 +99,21 @@ def _local_environ(
     options.set_by_local = frozenset(LOCAL_DEFAULTS.keys() - environ.keys())
     environ = {**LOCAL_DEFAULTS, "BEDROCK_BATCH_ROLE_ARN": _local_role(environ), **environ}
     check_settings(container_paths(options.processing_dir)[0], environ, setting_overrides(options))
+    if not is_read_only(options):
+        _check_waiting(environ)
     return environ | start_local(stack, environ, _read_schema(options))
+
+
+def _check_waiting(environ: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if the run would leave jobs that end with this process."""
+    from bedrock_batch.environment.settings import read_variables
+    from bedrock_batch.errors import ConfigurationError
+
+    if not read_variables(environ, ["batch_wait"])["batch_wait"]:
+        raise ConfigurationError(
+            "BEDROCK_BATCH_WAIT=false leaves the jobs to a later start, but those of --local end with this process: "
+            "set it to true, or start the local Bedrock by python -m local_bedrock"
+        )
 
 
 def _local_role(environ: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.commands.input_columns import check_columns
-from bedrock_batch.commands.preparation import StepRequest, prepare_run, take_sample
+from bedrock_batch.commands.preparation import PreparedRun, StepRequest, prepare_run, take_sample
 from bedrock_batch.dataset.splits import open_split
 from bedrock_batch.environment.callable_log import Log, as_logger
 from bedrock_batch.environment.container import (
@@ -17,17 +17,18 @@ from bedrock_batch.environment.container import (
     make_output_folder,
 )
 from bedrock_batch.environment.settings import Settings
-from bedrock_batch.errors import RunError
+from bedrock_batch.errors import RunError, RunSubmitted
 from bedrock_batch.outputs.observers import Observers
 from bedrock_batch.outputs.original_keys import describe_split
 from bedrock_batch.outputs.report.page import write_report
-from bedrock_batch.outputs.split_files import process_splits
+from bedrock_batch.outputs.split_files import RunResult, process_splits
 from bedrock_batch.outputs.summary import closing_line, summarize_run, write_summary
 
 
 def run_step(request: StepRequest) -> dict[str, Any]:
     """Run the step and return its summary.
 
+    A run that does not wait for its batch jobs (`batch_wait`) has a summary with the state `submitted`, and no outputs.
     ConfigurationError names every problem of the configuration and the input before any model is asked. RunError says
     why a run failed after it had begun.
     """
@@ -40,7 +41,7 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     started = context.now()
     for note in processor.model_input.notes:
         context.log.info("model=%s %s", processor.effective_model_id, note)
-    result = process_splits(prepared.splits, processor)
+    result = _process(prepared)
     observers = Observers(context.log)
     sample = prepared.sample.as_dict() if prepared.sample else None
     seconds = time.monotonic() - begun
@@ -48,6 +49,11 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     kind = "sample_summary" if prepared.sample else "summary"  # nobody takes it for the summary of the run
     name = f"processing_{kind}_{request.job_type}_{started:%Y%m%d_%H%M%S}{context.instance.suffix}.json"
     path = write_summary(summary, Path(request.output_paths["analysis_summary"]) / name)
+    if not settings.batch_wait:
+        _write_state(summary, path, request.job_type + context.instance.suffix)
+    if result.submission is not None:
+        context.log.info("summary=%s %s", path, closing_line(summary))
+        return summary
     report = path.with_name(name.replace("summary", "report")).with_suffix(".html")
     if observers.observe("the report", lambda: write_report(summary, report, result.samples), None):
         context.log.info("report=%s", report)
@@ -55,6 +61,24 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     _check_cost(summary["cost"])
     _check_error_rate(settings, summary)
     return summary
+
+
+def _process(prepared: PreparedRun) -> RunResult:
+    """Answer the rows of the splits; a run that does not wait has no splits if it leaves jobs to a later start."""
+    try:
+        return process_splits(prepared.splits, prepared.processor)
+    except RunSubmitted as error:
+        if not error.is_over:
+            submission = {"left": str(error), **error.figures}
+            return RunResult(error.run_id, error.ledger, [], submission=submission)
+    prepared.processor.context.log.info("all batch jobs have ended meanwhile: their answers are collected")
+    return _process(prepared)
+
+
+def _write_state(summary: Mapping[str, Any], path: Path, name: str) -> None:
+    """Write the state of a run beside its summary, under a name that a pipeline can know before the run."""
+    state = {"state": summary["state"], "run_id": summary["run_id"], "summary": path.name}
+    write_summary(state, path.with_name(f"processing_state_{name}.json"))
 
 
 def process_split_directory(

@@ -38,6 +38,11 @@ def find_contradictions(values: Mapping[str, Any], labels: Mapping[str, str]) ->
             for name in _NEEDED_BY_BATCH
             if values.get(name) == ""
         ]
+    if (values.get("batch_wait"), values.get("batch_resume")) == (False, False):
+        problems.append(
+            f"{labels['batch_wait']}=false needs {labels['batch_resume']}=true: a later start of the same run collects "
+            "the answers"
+        )
     if values.get("use_secure_pypi"):
         problems += [
             f"{labels[name]} is not set, but {labels['use_secure_pypi']}=true needs it"

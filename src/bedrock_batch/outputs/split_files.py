@@ -50,12 +50,16 @@ class SplitResult:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The result of a run: its id, its ledger's location (both None without rows), its splits and samples."""
+    """The result of a run: its id, its ledger's location (both None without rows), its splits and samples.
+
+    `submission` says what a run that does not wait has left to a later start; such a run has no splits.
+    """
 
     run_id: str | None
     ledger: str | None
     splits: list[SplitResult]
     samples: list[SampleRow] = field(default_factory=list)
+    submission: dict[str, Any] | None = None
 
 
 def process_splits(splits: tuple[Split, ...], processor: BedrockProcessor) -> RunResult:

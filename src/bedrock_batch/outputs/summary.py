@@ -46,6 +46,8 @@ def summarize_run(
     run = _add_up(result)
     return {
         "schema_version": SCHEMA_VERSION,
+        "state": _state(processor, result),
+        "submission": result.submission,
         "run_id": result.run_id,
         "ledger": result.ledger,
         "job_type": job_type,
@@ -71,6 +73,12 @@ def summarize_run(
         "versions": _versions(),
         "settings": processor.settings.public(),
     }
+
+
+def _state(processor: BedrockBatchProcessor, result: RunResult) -> str:
+    if result.submission is not None:
+        return "submitted"
+    return "finished" if processor.spending.stopped is None else "stopped"
 
 
 def _add_up(result: RunResult) -> Figures:
@@ -101,6 +109,10 @@ def _batch_job_info(processor: BedrockBatchProcessor, run: Figures) -> dict[str,
 
 def closing_line(summary: Mapping[str, Any]) -> str:
     """Return the last log line of a run: its rows, valid and invalid answers, failures and their main reasons."""
+    if summary["submission"]:
+        return (
+            f"state=submitted: {summary['submission']['left']}. To collect, start the step again with the same inputs"
+        )
     total, failed, valid = (summary[f"{name}_records"] for name in ("total", "failed", "validation_passed"))
     valid += summary["parse_status"].get("json_only", 0)  # without a schema, any JSON object is a valid answer
     sample = "of_sample=true " if summary["sample"] else ""

@@ -19,7 +19,7 @@ from bedrock_batch.answers.validation_retries import is_worth_repeating, merge_a
 from bedrock_batch.costs.estimate import PromptSize
 from bedrock_batch.costs.limit import check_cost
 from bedrock_batch.dataset.row_source import RowSource
-from bedrock_batch.errors import RunError, RunInterrupted
+from bedrock_batch.errors import RunError, RunInterrupted, RunSubmitted
 from bedrock_batch.ledger.identity import new_run_id, run_id_of
 from bedrock_batch.ledger.open_run import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run, RunOptions, describe_interrupted
@@ -114,7 +114,11 @@ def _begin(processor: RowProcessor, source: RowSource, options: RunOptions) -> I
         context.log.info("run_id=%s model=%s ledger=%s", run_id, processor.effective_model_id, run.ledger.location)
         kind = "-sample" if settings.takes_sample else ""  # the full run after it is no change of the sample
         run.ledger.log_changes(f"{context.job_type}{kind}{context.instance.suffix}", context.log)
-        yield run
+        try:
+            yield run
+        except RunSubmitted as error:
+            error.run_id, error.ledger = run_id, run.ledger.location
+            raise
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from bedrock_batch.errors import ConfigurationError, RunError
-from helpers.batch_runs import World
+from helpers.batch_runs import World, small
 from helpers.run_checks import check_paid_once
+from local_bedrock import Behaviour
+from local_bedrock.behaviour import AnswerFaults, Phases
 
 # Answers cost far more than prompts here, so that the length of the answers alone decides.
 DEAR = '{"us.anthropic.claude-sonnet-4-20250514-v1:0": {"input": 0, "output": 1000}}'
@@ -19,9 +21,9 @@ FILES = {"train/a.csv": 40, "train/b.csv": 40, "val/c.tsv": 40}
 SHORT_SCHEMA = '{"type": "object", "properties": {"confidence": {"type": "number"}}, "required": ["confidence"]}'
 
 
-def short_world(make_world: Callable[..., World]) -> World:
+def short_world(make_world: Callable[..., World], behaviour: Behaviour | None = None) -> World:
     """Return a world in which the step knows only a part of the schema of the answers."""
-    world = make_world(files=FILES)
+    world = make_world(behaviour, files=FILES)
     (schema,) = (world.processing / "input" / "schema").iterdir()
     schema.write_text(SHORT_SCHEMA, encoding="utf-8")
     return world
@@ -45,9 +47,6 @@ def test_the_summary_reports_cost_and_savings(make_world: Callable[..., World]) 
 
 def test_validation_retries_are_paid_in_their_own_mode(make_world: Callable[..., World]) -> None:
     """The real-time fallback would appear at the price of batch."""
-    from local_bedrock import Behaviour
-    from local_bedrock.behaviour import AnswerFaults
-
     behaviour = Behaviour(min_records_per_job=5, answers=AnswerFaults(invalid=0.3))
     cost = make_world(behaviour).answer(BEDROCK_VALIDATION_RETRIES="1").summary["cost"]
     assert {row["source"] for row in cost["usage"]} == {"batch", "realtime"}
@@ -112,3 +111,20 @@ def test_a_run_stops_at_its_limit_and_continues_with_a_higher_one(make_world: Ca
     assert run.summary["failed_records"] == 0
     check_paid_once(run)
     assert run.summary["cost"]["total_usd"] == pytest.approx(whole)
+
+
+def test_the_limit_holds_over_starts_that_do_not_wait(make_world: Callable[..., World]) -> None:
+    """Each start would count only what it reads itself, and the run would cost several times its limit."""
+    settings = {"BEDROCK_PRICES": DEAR, "BEDROCK_MAX_CONCURRENT_BATCH_JOBS": "2"}
+    whole = short_world(make_world).answer(**settings, BEDROCK_BATCH_RESUME="false").summary["cost"]["total_usd"]
+    world = short_world(make_world, small(phases=Phases(0.1, 0.1, 0.1, 6.0)))
+    settings |= {"BEDROCK_MAX_COST_USD": f"{whole * 0.75:.6f}", "BEDROCK_BATCH_WAIT": "false"}
+    runs = [world.run(**settings)]
+    while runs[-1].error is None and len(runs) < 5:
+        assert runs[-1].summary["state"] == "submitted"
+        world.local.wait_for_jobs()
+        runs.append(world.run(**settings))
+    assert "no further record was asked" in str(runs[-1].error)
+    assert len(world.local.jobs) == 4
+    assert runs[1].summary["cost"]["total_usd"] == pytest.approx(whole / 3, rel=0.2)
+    assert [row["llm_status"] for row in runs[-1].all_rows].count("success") == 80

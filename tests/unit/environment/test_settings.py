@@ -295,6 +295,7 @@ CONTRADICTIONS = [
         ["BEDROCK_BATCH_POLL_INITIAL_SECONDS=90.0"],
     ),
     ({"BEDROCK_BATCH_SUBNET_IDS": "subnet-1"}, ["BEDROCK_BATCH_SUBNET_IDS"]),
+    ({"BEDROCK_BATCH_WAIT": "false", "BEDROCK_BATCH_RESUME": "false"}, ["BEDROCK_BATCH_WAIT=false needs"]),
     ({"BEDROCK_BATCH_SECURITY_GROUP_IDS": "sg-1"}, ["BEDROCK_BATCH_SUBNET_IDS"]),
     (
         {"BEDROCK_BATCH_MODE": "batch", "BEDROCK_BATCH_FALLBACK": "fail", "BEDROCK_BATCH_ROLE_ARN": ROLE},
@@ -307,7 +308,7 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(
     ("environ", "begins"),
     CONTRADICTIONS,
-    ids=["records", "poll", "subnets alone", "groups alone", "batch or fail", "secure index"],
+    ids=["records", "poll", "subnets alone", "no resume", "groups alone", "batch or fail", "secure index"],
 )
 def test_values_that_contradict_each_other_are_refused(environ: dict[str, str], begins: list[str]) -> None:
     """Two settings that cannot both hold would be found in the middle of a paid run."""

@@ -22,7 +22,7 @@ from bedrock_batch.batch.results.reader import ResultCounts, SentRecords, read_o
 from bedrock_batch.environment.context import RunContext, make_storage
 from bedrock_batch.environment.private_files import FOLDER_MODE
 from bedrock_batch.environment.settings import Settings
-from bedrock_batch.errors import RunError
+from bedrock_batch.errors import RunError, RunSubmitted
 from bedrock_batch.ledger.journal import LabelledAnswer
 from bedrock_batch.realtime.open_runs import AnswerAdoption, log_adopted, log_unusable, note_collected
 
@@ -124,7 +124,7 @@ class AttachedJobs:
         )
 
     def wait(self) -> None:
-        """Wait until the attached jobs have ended, and keep their answers.
+        """Wait until the attached jobs have ended, and keep their answers; RunSubmitted if the run does not wait.
 
         RunError if their results cannot be read, if results are lost, or if they do not end in time.
         """
@@ -135,10 +135,17 @@ class AttachedJobs:
                 if self._monitor.poll(attached.job):
                     self._waiting.remove(attached)
                     self._collect(attached)
+            if self._waiting and not self._settings.batch_wait:
+                raise self._submitted()
             if self._waiting:
                 due = min(each.job.next_poll for each in self._waiting) - self._context.clock()
                 self._context.sleep(min(max(due, 0.0), _SLICE_SECONDS))
         note_collected(self._context, self._store, [each.elsewhere.run for each in self._ended])
+
+    def _submitted(self) -> RunSubmitted:
+        rows, jobs = sum(each.rows for each in self._waiting), len(self._waiting)
+        text = f"{rows} records wait for {jobs} batch jobs of other runs"
+        return RunSubmitted(text, attached_jobs=jobs, attached_records=rows)
 
     def _check_time(self) -> None:
         """RunError if the container or the timeout of a job leaves no time to wait."""

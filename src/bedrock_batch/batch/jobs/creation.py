@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bedrock_batch.aws.advice import hopeless_error
 from bedrock_batch.aws.contact import Contact
-from bedrock_batch.aws.error_codes import REFUSED_MODEL_OR_ACCESS, UNDECIDED, WAIT_KINDS
+from bedrock_batch.aws.error_codes import REFUSED_MODEL_OR_ACCESS, UNDECIDED, WAIT_KINDS, ErrorKind
 from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import (
     BatchUnavailableError,
@@ -24,6 +24,9 @@ from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.fence import Fence
 from bedrock_batch.models.model_input import ModelInput
 
+# A run that does not wait gives up after so many refusals in a row, which with the default waits are five minutes.
+# A refusal for quota ends its tries at once.
+SUBMIT_TRIES = 5
 # A slot is free at the latest when the run's own jobs have timed out; creation waits this much longer.
 PATIENCE_SECONDS = 3600.0
 
@@ -32,7 +35,8 @@ class JobCreator:
     """Creates the jobs of one run.
 
     `closed` is the reason why no further job is created, None while jobs can be created. `closed_to_model` says that
-    the reason is the model.
+    the reason is the model. `no_room` is the reason why a run that does not wait leaves its other jobs to a later
+    start.
     """
 
     def __init__(self, settings: Settings, context: RunContext, model_input: ModelInput, run_id: str) -> None:
@@ -46,6 +50,7 @@ class JobCreator:
         self._contact = Contact("bedrock", context.log, context.clock)
         self.closed: str | None = None
         self.closed_to_model = False
+        self.no_room: str | None = None
 
     @property
     def not_before(self) -> float:
@@ -84,7 +89,7 @@ class JobCreator:
             log.warning("batch=unavailable: %s", error)
         else:
             self._contact.answered()
-            self._refusals, self._refused_since = 0, None
+            self._refusals, self._refused_since, self.no_room = 0, None, None
             log.info("job=%s created=%s records=%d", job.name, job.arn, len(job.file.numbers))
         return True
 
@@ -109,6 +114,8 @@ class JobCreator:
             log.warning("batch=unavailable: %s", job.problem)
             return True
         wait = self._back_off(error)
+        if not self._settings.batch_wait and (error.kind is ErrorKind.QUOTA_EXCEEDED or self._refusals >= SUBMIT_TRIES):
+            self.no_room = f"AWS has no room for a further batch job now: {error}"
         log.info("job=%s creation=delayed reason=%s next_try_in=%.0fs", job.name, error.kind.value, wait)
         return False
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from array import array
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -60,7 +60,7 @@ def write_job_files(
     limits: JobLimits,
     folder: Path,
     earlier_splits: Sequence[EarlierSplit] = (),
-) -> Iterator[JobFile]:
+) -> Generator[JobFile, None, None]:
     """Yield the job files of a run in row order, each as soon as it is complete.
 
     Together they cover every row exactly once. Memory holds one line at a time. The first files are split where an

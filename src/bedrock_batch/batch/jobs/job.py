@@ -37,7 +37,8 @@ class Job:
     `problem` is the reason why it was never created. `state` is its last known state at AWS. `refused_model`: the
     service refused the model, not this one job. `is_over_cost`: the job was not created because of the cost limit.
     `may_exist`: an earlier start may have created it without storing its ARN. `ended_earlier`: it had ended before
-    this start. `unreadable`: why its results could not be downloaded. `next_poll` and `stop_at` are readings of the
+    this start. `left`: the run ends without waiting for it, or without reading what an earlier start has collected.
+    `unreadable`: why its results could not be downloaded. `next_poll` and `stop_at` are readings of the
     run's clock: when to poll the job, and when to stop it.
     """
 
@@ -55,6 +56,7 @@ class Job:
     stop_sent: bool = False
     is_over_cost: bool = False
     ended_earlier: bool = False
+    left: bool = False
     unreadable: str | None = None
     refused_model: bool = False
     result_paths: list[Path] = field(default_factory=list)

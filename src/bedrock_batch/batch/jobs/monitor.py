@@ -30,8 +30,8 @@ class JobMonitor:
         self._contact = Contact("bedrock", context.log, context.clock)
 
     def begin(self, job: Job) -> None:
-        """Begin to monitor a job that was just created or found again."""
-        job.next_poll = self._context.clock() + self._wait(job)
+        """Begin to monitor a job that was just created or found again; a run that does not wait polls it at once."""
+        job.next_poll = self._context.clock() + (self._wait(job) if self._settings.batch_wait else 0.0)
         hours = self._settings.batch_timeout_hours
         job.stop_at = self._context.clock() + hours * 3600.0 + TIMEOUT_GRACE_SECONDS
 

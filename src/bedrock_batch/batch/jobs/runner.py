@@ -10,12 +10,12 @@ from bedrock_batch.aws.error_codes import MISCONFIGURED
 from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.batch.jobs.background import StopFlag
+from bedrock_batch.batch.jobs.budget import JobBudget
 from bedrock_batch.batch.jobs.creation import JobCreator
 from bedrock_batch.batch.jobs.files import JobFile, set_all_aside
 from bedrock_batch.batch.jobs.job import Job, cutover_time, ended_state
 from bedrock_batch.batch.jobs.monitor import JobMonitor
 from bedrock_batch.batch.jobs.transfers import TRANSFERS_AT_ONCE, Transfers
-from bedrock_batch.costs.tracker import CostTracker
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import RunError
@@ -33,7 +33,8 @@ class JobRunner:
 
     At most `max_concurrent_batch_jobs` run at a time; the next is created as one ends. When `stop` is set, jobs keep
     running if the run can be resumed, and are stopped otherwise. The ledger stores each step of a job before it is
-    acted upon, and for other runs what `questions_of` says of it.
+    acted upon, and for other runs what `questions_of` says of it. A run that does not wait creates what fits, polls
+    each job once and ends; with `skip_collected` it does not read again what earlier starts have read.
     """
 
     def __init__(
@@ -43,27 +44,30 @@ class JobRunner:
         model_input: ModelInput,
         run: Run,
         stop: StopFlag,
-        spending: CostTracker,
+        budget: JobBudget,
         questions_of: Callable[[JobFile], JobQuestions | None] = lambda _: None,
+        *,
+        skip_collected: bool = False,
     ) -> None:
         self._settings = settings
         self._context = context
         self._ledger = run.ledger
         self._stopped_jobs = run.stopped_jobs
         self._stop = stop
-        self._spending = spending
+        self._budget = budget
         self._questions_of = questions_of
         self._creator = JobCreator(settings, context, model_input, run.ledger.run_id)
         self._monitor = JobMonitor(settings, context)
         self._transfers = Transfers(settings, context, run.folder)
         self._ready: deque[Job] = deque()
         self._active: list[Job] = []
+        self._skip_collected = skip_collected
         self._begun = context.clock()
         self._left = run.count
         self._ends = False
 
     def run(self, job_files: Iterable[JobFile]) -> Iterator[Job]:
-        """Yield each job once its results are on disk, or once it is certain that it has none."""
+        """Yield each job once its results are on disk, it is certain that it has none, or it is left as it is."""
         source = iter(job_files)
         exhausted = False
         try:
@@ -78,6 +82,9 @@ class JobRunner:
                     yield job
                 if (exhausted or self._ends) and self._is_idle():
                     return
+                if self._is_submitted(exhausted=exhausted):
+                    yield from self._leave()
+                    return
                 if exhausted or self._ends or not self._has_room():
                     self._pause()
         finally:
@@ -89,26 +96,29 @@ class JobRunner:
     def _abort_uploads(self) -> None:
         """Abort the uploads of an earlier start if it was killed during one."""
         if any(entry.state == "planned" for entry in self._ledger.jobs):
-            uri = join_uri(self._settings.batch_input_s3_path, self._ledger.run_id) + "/"
-            self._transfers.abort_earlier_uploads(uri)
+            self._transfers.abort_earlier_uploads(
+                join_uri(self._settings.batch_input_s3_path, self._ledger.run_id) + "/"
+            )
 
     def _has_room(self) -> bool:
         """Return whether another job file may be written: only as many wait on disk as will be sent soon."""
         if self._creator.closed is not None:
             return True
+        if self._creator.no_room is not None:
+            return False
         unfinished = len(self._transfers) + len(self._ready) + len(self._active)
+        ahead = int(self._settings.batch_wait)  # a file that waits for the end of a job
         uploading = len(self._transfers.uploading)
-        return uploading < TRANSFERS_AT_ONCE and unfinished <= self._settings.max_concurrent_batch_jobs
+        return uploading < TRANSFERS_AT_ONCE and unfinished < self._settings.max_concurrent_batch_jobs + ahead
 
     def _is_idle(self) -> bool:
-        waiting = self._ready and not self._ends
-        return not (self._transfers or waiting or self._active)
+        return not (self._transfers or self._active or (self._ready and not self._ends))
 
     def _take(self, job_file: JobFile) -> Iterator[Job]:
         """Begin or continue a job; a job that cannot be sent is yielded at once."""
         job = self._creator.prepare(job_file)
         known = self._ledger.job(job_file.index)
-        if self._is_over_cost(job, known):
+        if self._budget.refuses(job, known):
             yield job
         elif known is not None:
             yield from self._continue(job, known)
@@ -127,17 +137,13 @@ class JobRunner:
         except RunError as error:  # only other runs need it
             self._context.log.warning("job=%05d questions=not kept: %s", job_file.index, error)
 
-    def _is_over_cost(self, job: Job, known: JobEntry | None) -> bool:
-        """Return whether the cost limit keeps a job from beginning; a start with a higher limit may begin it."""
-        begun = known is not None and known.state not in ("planned", "uploaded")
-        if begun or not job.file.numbers or (reason := self._spending.refusal()) is None:
-            return False
-        job.is_over_cost, job.problem = True, f"not asked: {reason}"
-        return True
-
     def _upload(self, job: Job) -> None:
         self._ledger.fence.check()
         self._transfers.upload(job)
+
+    def _download(self, job: Job) -> None:
+        self._budget.expect_read()
+        self._transfers.download(job)
 
     def _refuse(self, job: Job, problem: str) -> Job:
         job.problem = problem
@@ -161,14 +167,18 @@ class JobRunner:
                     set_all_aside(job.file)
                 yield job
             case "created":
-                self._spending.reserve(len(job.file.numbers), force=True)
+                self._budget.reserve_begun(job)
                 self._monitor.begin(job)
                 self._active.append(job)
             case "ended" | "collected":
-                self._spending.reserve(len(job.file.numbers), force=True)
+                self._budget.reserve_begun(job)
                 job.state = ended_state(known)
                 job.ended_earlier = True
-                self._transfers.download(job)
+                job.left = self._skip_collected and known.state == "collected"
+                if job.left:
+                    yield job
+                else:
+                    self._download(job)
             case "planned" | "uploaded":
                 job.may_exist = known.state == "uploaded"
                 self._upload(job)
@@ -183,7 +193,7 @@ class JobRunner:
             if self._monitor.poll(job):
                 self._active.remove(job)
                 self._ledger.put_job(job.entry("ended"))
-                self._transfers.download(job)
+                self._download(job)
         for job in self._transfers.downloaded():
             # Running jobs are still collected, but no new job is paid for whose results could not be read either.
             self._ends = self._ends or (job.unreadable is not None and not self._settings.batch_accept_lost_results)
@@ -213,36 +223,26 @@ class JobRunner:
         return job.may_exist
 
     def _create_ready(self) -> Iterator[Job]:
-        while self._ready and not self._ends and not self._stop:
+        while self._ready and not (self._ends or self._stop or self._budget.must_wait(self._active)):
             if self._creator.closed is not None and not self._ready[0].may_exist:
                 yield self._refuse(self._ready.popleft(), self._creator.closed)
                 continue
-            if not self._may_create() or self._is_too_soon():
+            if not self._may_create() or self._context.clock() < self._creator.not_before:
                 return
-            if not self._reserve(self._ready[0]):
+            if not self._budget.reserve(self._ready[0]):
                 yield self._ready.popleft()
                 continue
             if not self._creator.create(self._ready[0], self._ledger.fence):
-                self._spending.release(len(self._ready[0].file.numbers))
+                self._budget.release(self._ready[0])
                 return
             job = self._ready.popleft()
             if job.problem:
-                self._spending.release(len(job.file.numbers))
+                self._budget.release(job)
                 yield self._refuse(job, job.problem)
             else:
                 self._ledger.put_job(job.entry("created"))
                 self._monitor.begin(job)
                 self._active.append(job)
-
-    def _reserve(self, job: Job) -> bool:
-        """Reserve the expected cost of a job; if too little is left, note that on the job."""
-        if job.may_exist:  # it may be paid for already
-            return self._spending.reserve(len(job.file.numbers), force=True)
-        if self._spending.reserve(len(job.file.numbers)):
-            return True
-        job.is_over_cost, job.problem = True, f"not asked: {self._spending.stopped}"
-        self._context.log.warning("job=%s creation=stopped: %s", job.name, self._spending.stopped)
-        return False
 
     def _may_create(self) -> bool:
         """Return whether a slot is free for the next job; jobs that may exist take slots, too."""
@@ -250,13 +250,27 @@ class JobRunner:
         running = len(self._active) + sum(job.may_exist for job in waiting)
         return running < self._settings.max_concurrent_batch_jobs
 
-    def _is_too_soon(self) -> bool:
-        return self._context.clock() < self._creator.not_before
+    def _is_submitted(self, *, exhausted: bool) -> bool:
+        """Return whether a run that does not wait has done all that it can do now."""
+        if self._settings.batch_wait or self._transfers or self._budget.is_behind:
+            return False
+        may_go_on = self._creator.no_room is None and not self._ends
+        if may_go_on and (self._may_create() if self._ready else not exhausted and self._has_room()):
+            return False
+        return all(job.state is not None for job in self._active)
+
+    def _leave(self) -> Iterator[Job]:
+        """Yield the jobs that a later start continues."""
+        for job in (*self._active, *self._ready):
+            job.left, job.problem = True, self._creator.no_room
+            yield job
+        self._active.clear()
 
     def _cut_over_in_time(self) -> None:
         """Stop the jobs when just enough time is left to ask for the rest in real time."""
         per_second = self._settings.rate_limit_per_second
-        if self._context.clock() < cutover_time(self._context.deadline, self._begun, self._left, per_second):
+        deadline = self._context.deadline if self._settings.batch_wait else None
+        if self._context.clock() < cutover_time(deadline, self._begun, self._left, per_second):
             return
         reason = "the time of this container runs out"
         self._creator.closed = self._creator.closed or f"no batch job was begun: {reason}"
@@ -267,7 +281,7 @@ class JobRunner:
     def _pause(self) -> None:
         """Wait until the next poll, creation or end of a transfer."""
         times = [job.next_poll for job in self._active]
-        if self._ready and self._may_create() and not self._ends:
+        if self._ready and self._may_create() and not (self._ends or self._budget.must_wait(self._active)):
             times.append(self._creator.not_before)
         seconds = min(times, default=self._context.clock() + _SLICE_SECONDS) - self._context.clock()
         seconds = min(max(seconds, 0.0), _SLICE_SECONDS)

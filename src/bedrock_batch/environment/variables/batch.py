@@ -86,6 +86,12 @@ class BatchSettings:
         "records, which are paid for again. By default the run ends and says what to restore.",
         default="false",
     )
+    batch_wait: bool = BATCH.setting(
+        values.BOOLEAN,
+        "true: wait until all batch jobs have ended; false: submit the jobs and end at once, with exit code 0 and no "
+        "outputs. A later start with the same inputs collects the answers.",
+        default="true",
+    )
     batch_lease_seconds: float = BATCH.setting(
         values.PACE,
         "How long the heartbeat in a run's ledger must be silent before another process may take the run over.",

@@ -28,8 +28,8 @@ MUTANTS = (
     Mutant(
         RUNNER,
         "a creation that was put off is repeated at once",
-        "return self._context.clock() < self._creator.not_before",
-        "return False",
+        "self._context.clock() < self._creator.not_before",
+        "False",
     ),
     Mutant(
         RUNNER,
