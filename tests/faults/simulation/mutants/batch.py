@@ -41,7 +41,7 @@ MUTANTS = (
     Mutant(
         RUNNER,
         "waiting for a free job goes round in circles",
-        "if self._ready and self._may_create() and not self._ends:",
+        "if self._ready and self._may_create() and not (self._ends or self._budget.must_wait(self._active)):",
         "if self._ready:",
     ),
     Mutant(
