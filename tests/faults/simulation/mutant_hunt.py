@@ -134,7 +134,7 @@ def main() -> int:
     """Hunt the mutants that the command line names, or all, print a line for each, and return the exit code."""
     parser = argparse.ArgumentParser(prog="mutant_hunt", description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("names", nargs="*", metavar="NAME", help="words of what the mutants break (default: all)")
-    parser.add_argument("--seeds", type=int, default=1500, help="give a mutant up after so many (default 1500)")
+    parser.add_argument("--seeds", type=int, default=2500, help="give a mutant up after so many (default 2500)")
     parser.add_argument("--processes", type=int, default=2, help="processes at a time (default 2)")
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if all(word in f"{mutant.file} {mutant.breaks}" for word in options.names)]

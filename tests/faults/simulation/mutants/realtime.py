@@ -9,7 +9,6 @@ MUTANTS = (
     Mutant(INVOCATION, "answers are not kept", "        journal.keep(output, purpose, check)\n", ""),
     Mutant(INVOCATION, "what is kept is asked again", "if known is not None:", "if False:"),
     Mutant(INVOCATION, "questions are sent without the fence", "self._fence is None or self._fence.check()", "True"),
-    Mutant(INVOCATION, "all that waited for the fence start at once", "if gate.check():", "if gate.check() or True:"),
     Mutant(INVOCATION, "the rate is not limited", "self.limiter.acquire()", "self._context.clock()"),
     Mutant(
         INVOCATION,
