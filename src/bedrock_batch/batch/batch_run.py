@@ -17,7 +17,7 @@ from bedrock_batch.batch.jobs.budget import JobBudget
 from bedrock_batch.batch.jobs.files import EarlierSplit, JobFile, read_records, write_job_files
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.batch.jobs.losses import find_loss
-from bedrock_batch.batch.jobs.plan import JobLimits
+from bedrock_batch.batch.jobs.plan import job_limits
 from bedrock_batch.batch.jobs.runner import JobRunner
 from bedrock_batch.batch.jobs.submission import all_ended, note_end, submitted
 from bedrock_batch.batch.mode import model_obstacles
@@ -87,7 +87,8 @@ class BatchRun:
         model AWS refuses go to the fallback model if it has batch inference.
         """
         settings = self._settings
-        limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
+        # A nested run asks the records of single jobs again, and these have a slot each.
+        limits = job_limits(settings, run.count if run is self._run else None)
         splits = splits or [EarlierSplit(entry.stop, entry.max_bytes) for entry in run.ledger.jobs]
         ends: list[int] = []
         files = note_end(write_job_files(records, asked, limits, run.folder, splits), ends)

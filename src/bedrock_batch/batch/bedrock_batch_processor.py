@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from bedrock_batch.batch.batch_run import BatchRun
 from bedrock_batch.batch.job_methods import JobMethods
 from bedrock_batch.batch.jobs.attached import AttachedJobs
 from bedrock_batch.batch.jobs.elsewhere import find_jobs_elsewhere
+from bedrock_batch.batch.jobs.plan import expected_jobs, job_limits
 from bedrock_batch.batch.mode import Decision, decide_mode, model_obstacles
 from bedrock_batch.batch.public_attributes import PublicBatchAttributes
 from bedrock_batch.batch.run_log import RunLog
@@ -106,8 +106,7 @@ class BedrockBatchProcessor(JobMethods, PublicBatchAttributes):
         """Return how many jobs `count` records need whose lines in job files have so many bytes together."""
         if not self.decide_for(count).use_batch:
             return 0
-        settings = self.settings
-        return max(ceil(count / settings.max_records_per_job), ceil(line_bytes / settings.max_job_file_bytes))
+        return expected_jobs(count, line_bytes, job_limits(self.settings, count))
 
     def check_mode(self, count: int, taken: int = 0) -> Decision:
         """Return the mode for `count` records; ConfigurationError if batch is required but impossible.

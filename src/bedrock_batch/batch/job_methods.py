@@ -30,7 +30,7 @@ from bedrock_batch.aws.s3 import join_uri, parse_s3_path
 from bedrock_batch.batch.jobs.creation import job_request
 from bedrock_batch.batch.jobs.download import RESULT_SUFFIX
 from bedrock_batch.batch.jobs.job import next_poll
-from bedrock_batch.batch.jobs.plan import JobLimits, plan_jobs
+from bedrock_batch.batch.jobs.plan import job_limits, plan_jobs
 from bedrock_batch.batch.results.reader import SentRecords, read_results
 from bedrock_batch.dataset.row_source import TableSource
 from bedrock_batch.environment.context import make_storage
@@ -152,8 +152,7 @@ class JobMethods(BedrockProcessor):
 
     def _split_dataframe_for_batch(self, df: pd.DataFrame) -> list[pd.DataFrame]:
         """Return the frame in parts of one job each, without the rows that no job can hold."""
-        settings = self.settings
-        limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
+        limits = job_limits(self.settings, len(df))
         sizes = [len(self.model_input.jsonl_line(r.record_id, r.prompt)) for r in self._records(df)]
         return [df.iloc[list(positions)] for positions in plan_jobs(sizes, limits).jobs]
 

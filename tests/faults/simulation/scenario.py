@@ -134,6 +134,8 @@ def scenario_of(seed: int) -> Scenario:
         "BEDROCK_RATE_LIMIT_PER_SECOND": str(rate),
         "BEDROCK_DEDUPLICATE_PROMPTS": str(deduplicates).lower(),
         "BEDROCK_BATCH_SIZE": str(draw.randint(1, 10)),
+        # Drawn apart, so that the other draws of a seed stay what they were.
+        "BEDROCK_BATCH_SPREAD": random.Random(f"spread {seed}").choice(("full", "full", "even")),
     }
     if in_s3:
         environ |= {
@@ -177,6 +179,7 @@ def _draw_other_limits(draw: random.Random) -> dict[str, str]:
         "BEDROCK_MAX_RECORDS_PER_JOB": str(least + draw.randint(0, 8)),
         "BEDROCK_BATCH_SIZE": str(draw.randint(1, 10)),
         "BEDROCK_BATCH_THRESHOLD": str(draw.randint(6, 40)),
+        "BEDROCK_BATCH_SPREAD": "full" if least % 2 else "even",
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -202,6 +204,25 @@ def test_a_job_that_waits_for_a_free_place_costs_no_processor_time(make_world):
     assert run.error is None
     assert waits
     assert sum(seconds <= 0 for seconds in waits) < len(world.local.jobs)
+
+
+def test_a_run_begun_with_full_jobs_continues_with_equal_ones(make_world, reference):
+    """A user who asks for equal jobs at a restart would pay again for the records of the jobs that run already."""
+    world = make_world(BEDROCK_MAX_CONCURRENT_BATCH_JOBS="1")
+    interrupted = []
+
+    def interrupt(call):
+        if call.operation == "GetModelInvocationJob" and call.when == "after" and not interrupted:
+            interrupted.append(call.ordinal)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    world.local.on_call(interrupt)
+    assert isinstance(world.run().error, KeyboardInterrupt)
+    run = world.answer(BEDROCK_BATCH_SPREAD="even", BEDROCK_MAX_CONCURRENT_BATCH_JOBS="4")
+    # The first start may have written a second job into the ledger while the first one ran.
+    assert [len(sent_ids(world, job)) for job in jobs_in_order(world)] in ([20, 14, 13, 13], [20, 20, 10, 10])
+    check_complete(run, reference)
+    check_paid_once(run)
 
 
 def test_next_job_is_created_as_one_ends(make_world, reference):

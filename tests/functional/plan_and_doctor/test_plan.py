@@ -49,6 +49,22 @@ def test_the_plan_is_what_the_run_does(make_world: Callable[..., World]) -> None
     assert plan["cost"]["batch_usd"]["likely"] == pytest.approx(plan["cost"]["realtime_usd"]["likely"] / 2, rel=1e-3)
 
 
+def test_the_plan_shows_full_and_equal_jobs(make_world: Callable[..., World]) -> None:
+    """A user could not see that most slots stay empty, or would plan with other jobs than those of the run."""
+    world = make_world()
+    full, even = plan_of(world), plan_of(world, BEDROCK_BATCH_SPREAD="even")
+    assert full["spread"] == {
+        "chosen": "full",
+        "full": {"jobs": 3, "jobs_at_a_time": 3, "most_records": 20},
+        "even": {"jobs": 12, "jobs_at_a_time": 12, "most_records": 5},
+    }
+    assert even["spread"] == {**full["spread"], "chosen": "even"}
+    assert [job["records"] for job in even["jobs"]] == [5] * 12
+    text = render_plan(even)
+    assert "BEDROCK_BATCH_SPREAD=full: 3 jobs of at most 20 records, 3 at a time" in text
+    assert "BEDROCK_BATCH_SPREAD=even (as set): 12 jobs of at most 5 records, 12 at a time" in text
+
+
 def test_equal_prompts_are_planned_as_they_are_asked(make_world: Callable[..., World]) -> None:
     """The plan would include the cost of prompts that are not asked."""
     world = make_world(files={"train/a.csv": 20})

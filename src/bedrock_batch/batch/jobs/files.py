@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bedrock_batch.batch.jobs.plan import JobLimits, next_job
+from bedrock_batch.batch.jobs.plan import JobLimits, next_job, share_of
 from bedrock_batch.environment.private_files import private_opener
 from bedrock_batch.models.model_input import ModelInput, prompt_of
 from bedrock_batch.records import RECORD_ID_WIDTH, Record, prompt_check, record_number
@@ -119,6 +119,7 @@ class _JobFileWriter:
         self._max_bytes = limits.max_bytes
         self._index = 0
         self._start = 0
+        self._share = share_of(limits, 0, 0)
         self._next_number = 0
         self._numbers = array("q")
         self._checks = array("I")
@@ -134,7 +135,7 @@ class _JobFileWriter:
     @property
     def may_be_full(self) -> bool:
         limits = self._limits
-        return len(self._sizes) >= limits.max_records + limits.min_records or self._total > limits.max_bytes
+        return len(self._sizes) >= self._share + limits.min_records or self._total > limits.max_bytes
 
     def close(self) -> None:
         """Remove the file that was opened for a further job, which did not come."""
@@ -164,7 +165,7 @@ class _JobFileWriter:
 
     def split(self, *, final: bool) -> JobFile | None:
         """Return the next job file, or None if its end depends on records still to come."""
-        count = next_job(self._sizes, self._limits, final=final)
+        count = next_job(self._sizes, self._limits, final=final, share=self._share)
         if count == 0 and not final:
             return None
         job = self._split_after(count)
@@ -185,6 +186,7 @@ class _JobFileWriter:
         job.set_aside_paths = [self._folder / f"record-{number:010d}.jsonl" for number in set_aside]
         self._forget(count, size, stop)
         self._index += 1
+        self._share = share_of(self._limits, self._index, stop)
         return job
 
     def _digest_of(self, job: JobFile) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
 
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
-from bedrock_batch.batch.jobs.plan import JobLimits, JobPlan, plan_jobs
+from bedrock_batch.batch.jobs.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.commands.plan.counting import refine
 from bedrock_batch.commands.plan.lint import find_problems
@@ -18,6 +19,7 @@ from bedrock_batch.costs.estimate import Estimate, Interval
 from bedrock_batch.costs.prices import find_stale_prices
 from bedrock_batch.dataset.splits import Split, SplitRows
 from bedrock_batch.environment.settings import Settings
+from bedrock_batch.environment.variables.batch import BatchSpread
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.run import RunOptions
 from bedrock_batch.models.model_warnings import find_model_warnings
@@ -43,7 +45,8 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
     reading = read_prompts(splits, processor, stored.mask if stored else None)
     count = len(reading.line_sizes) if reading.reused_rows else reading.rows
     decision = _decide(prepared, reading, count)
-    jobs = _plan_jobs(settings, reading.line_sizes)
+    plans = {spread: _plan_jobs(settings, spread, reading.line_sizes, count) for spread in get_args(BatchSpread)}
+    jobs = plans[settings.batch_spread]
     estimate = refine(processor.estimate(reading.prompt_size), reading.sample, processor)
     set_aside = len(jobs.set_aside) if decision.use_batch else 0
     return {
@@ -60,6 +63,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
             "conditions": describe_conditions(settings, count, processor.model_obstacles(), set_by_local),
         },
         "jobs": _describe_jobs(jobs, reading.line_sizes) if decision.use_batch else [],
+        "spread": _describe_spread(settings, plans) if decision.use_batch else None,
         "records_outside_jobs": set_aside,
         "prompts": [_describe_prompt(prompt, show_rows) for prompt in reading.shown],
         "estimate": estimate.as_dict(),
@@ -148,9 +152,9 @@ def _is_set(name: str, set_by_local: Collection[str]) -> str:
     return f"{name} is set by --local: set it yourself for a run on AWS" if name in set_by_local else f"{name} is set"
 
 
-def _plan_jobs(settings: Settings, sizes: array[int]) -> JobPlan:
-    limits = JobLimits(settings.min_records_per_job, settings.max_records_per_job, settings.max_job_file_bytes)
-    return plan_jobs(sizes, limits)
+def _plan_jobs(settings: Settings, spread: BatchSpread, sizes: array[int], count: int) -> JobPlan:
+    """Return the jobs of one spread; `count` is what the run knows of its records before it renders them."""
+    return plan_jobs(sizes, job_limits(replace(settings, batch_spread=spread), count))
 
 
 def _describe_model(processor: BedrockBatchProcessor) -> dict[str, Any]:
@@ -191,6 +195,19 @@ def _describe_jobs(plan: JobPlan, sizes: array[int]) -> list[dict[str, int]]:
         {"job": index, "records": len(job), "bytes": sum(sizes[position] for position in job)}
         for index, job in enumerate(plan.jobs, 1)
     ]
+
+
+def _describe_spread(settings: Settings, plans: Mapping[BatchSpread, JobPlan]) -> dict[str, Any]:
+    """Return how both ways to divide the rows into jobs differ."""
+    described: dict[str, Any] = {
+        spread: {
+            "jobs": len(plan.jobs),
+            "jobs_at_a_time": min(len(plan.jobs), settings.max_concurrent_batch_jobs),
+            "most_records": max(map(len, plan.jobs), default=0),
+        }
+        for spread, plan in plans.items()
+    }
+    return {"chosen": settings.batch_spread, **described}
 
 
 def _describe_prompt(shown: ShownPrompt, show_rows: bool) -> dict[str, Any]:

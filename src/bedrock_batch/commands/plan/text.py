@@ -63,6 +63,17 @@ def _jobs(plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"  job {job['job']}: {job['records']:,} records, {human_bytes(job['bytes'])}"
     if len(jobs) > _MANY:
         yield f"  and {len(jobs) - _MANY} more"
+    yield from _spread(plan["spread"])
+
+
+def _spread(spread: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("full", "even"):
+        jobs = spread[name]
+        chosen = " (as set)" if name == spread["chosen"] else ""
+        yield (
+            f"  BEDROCK_BATCH_SPREAD={name}{chosen}: {jobs['jobs']} jobs of at most {jobs['most_records']:,} records, "
+            f"{jobs['jobs_at_a_time']} at a time"
+        )
 
 
 def _prompts(plan: Mapping[str, Any]) -> Iterator[str]:

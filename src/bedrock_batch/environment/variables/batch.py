@@ -12,6 +12,7 @@ BATCH = Group("Batch inference")
 BATCH_JOB = Group("Batch jobs: security and ownership")
 
 BatchMode = Literal["auto", "batch", "realtime"]
+BatchSpread = Literal["full", "even"]
 BatchFallback = Literal["realtime", "error", "fail"]
 
 
@@ -65,6 +66,11 @@ class BatchSettings:
         values.integer(1),
         "Jobs in flight at a time. AWS's quota is 20 per model and region by default.",
         default="20",
+    )
+    batch_spread: BatchSpread = BATCH.setting(
+        values.choice(BatchSpread),
+        "full: fill each job up to its limits; even: divide the rows into equal jobs, as many as may be in flight.",
+        default="full",
     )
     batch_poll_initial_seconds: float = BATCH.setting(
         values.PACE,
