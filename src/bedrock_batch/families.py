@@ -43,6 +43,10 @@ class Capabilities:
     """`default` thinks unless a request disables it, `always` cannot be disabled; both think within `max_tokens`."""
     prompt_cache: bool | None = None
     """Cache markers, in real time only."""
+    flex: bool | None = None
+    """The service tier `flex`, in real time only."""
+    priority: bool | None = None
+    """The service tier `priority`, in real time only."""
     batch: bool | None = None
     """Batch inference. It differs by region: if this is None, only creating a job shows it."""
     profile_required: bool = False
@@ -71,8 +75,8 @@ class Family:
 
 
 _CLAUDE_3 = Capabilities(
-    "claude-3", anthropic=True, prefill=True, forced_tool=True, json_schema=False, prompt_cache=False, batch=True,
-    max_output_tokens=4096,
+    "claude-3", anthropic=True, prefill=True, forced_tool=True, json_schema=False, prompt_cache=False, flex=False,
+    priority=False, batch=True, max_output_tokens=4096,
 )  # fmt: skip
 _CLAUDE_4 = replace(
     _CLAUDE_3, family="claude-4", thinking="budget", prompt_cache=True, profile_required=True,
@@ -87,9 +91,11 @@ _CLAUDE_47 = replace(
 _CLAUDE_5 = replace(_CLAUDE_47, family="claude-sonnet-5", json_schema=True, thinking="default", burndown=10.0)
 _CLAUDE_55 = replace(_CLAUDE_5, family="claude-sonnet-5-5", json_schema=False, forced_tool=False, thinking="always")
 _NOVA = Capabilities(
-    "nova", prefill=True, forced_tool=True, prompt_cache=True, batch=True, max_output_tokens=10000
+    "nova", prefill=True, forced_tool=True, prompt_cache=True, flex=False, priority=False, batch=True,
+    max_output_tokens=10000,
 )  # fmt: skip
 _OPEN = Capabilities("mistral", json_schema=True, prompt_cache=False, batch=True, max_output_tokens=8192)
+_TIERS = replace(_OPEN, flex=True, priority=True)
 
 FAMILIES: tuple[Family, ...] = (
     Family(("anthropic.claude-3-haiku", "anthropic.claude-3-sonnet", "anthropic.claude-3-opus"), _CLAUDE_3),
@@ -136,11 +142,16 @@ FAMILIES: tuple[Family, ...] = (
         Capabilities("claude", anthropic=True, sampling="none", profile_required=True, national_profiles=True,
                      burndown=15.0),
     ),
-    Family(("amazon.nova-micro", "amazon.nova-lite", "amazon.nova-pro"), _NOVA),
-    Family(("amazon.nova-premier",), replace(_NOVA, family="nova-premier", profile_required=True)),
+    Family(("amazon.nova-micro", "amazon.nova-lite"), _NOVA),
+    Family(("amazon.nova-pro",), replace(_NOVA, family="nova-pro", flex=True, priority=True)),
+    Family(
+        ("amazon.nova-premier",),
+        replace(_NOVA, family="nova-premier", flex=None, priority=True, profile_required=True),
+    ),
     Family(
         ("amazon.nova-2-*",),
-        replace(_NOVA, family="nova-2", prefill=None, profile_required=True, max_output_tokens=64000),
+        replace(_NOVA, family="nova-2", prefill=None, flex=True, priority=True, profile_required=True,
+                max_output_tokens=64000),
     ),
     Family(
         ("meta.llama4-*",),
@@ -154,25 +165,31 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         ("mistral.mistral-large-3-*",),
-        replace(_OPEN, family="mistral-large-3", max_output_tokens=32000),
+        replace(_TIERS, family="mistral-large-3", max_output_tokens=32000),
     ),
-    Family(("mistral.ministral-3-*",), replace(_OPEN, family="ministral-3")),
+    Family(("mistral.ministral-3-*",), replace(_TIERS, family="ministral-3")),
     Family(("mistral.*",), replace(_OPEN, family="mistral", json_schema=None)),
     Family(
         ("deepseek.r1",),
         Capabilities("deepseek-r1", forced_tool=False, json_schema=False, thinking="always", prompt_cache=False,
                      profile_required=True, max_output_tokens=8192),
     ),
+    Family(("deepseek.v3.2",), replace(_TIERS, family="deepseek-v3-2")),
     Family(("deepseek.v3", "deepseek.v3.*"), replace(_OPEN, family="deepseek-v3")),
     Family(
         ("openai.gpt-oss-*",),
-        replace(_OPEN, family="gpt-oss", thinking="always", max_output_tokens=16384),
+        replace(_TIERS, family="gpt-oss", thinking="always", max_output_tokens=16384),
     ),
     Family(
         ("openai.gpt-5*", "openai.gpt-6*"),
         Capabilities("gpt-5", sampling="none", thinking="default", max_output_tokens=128000),
     ),
     Family(("xai.grok-*",), Capabilities("grok", sampling="none", thinking="default")),
+    Family(
+        ("qwen.qwen3-32b", "qwen.qwen3-coder-next", "qwen.qwen3-next-80b-a3b"),
+        replace(_TIERS, family="qwen-3-tiers"),
+    ),
+    Family(("qwen.qwen3-235b-a22b-2507",), replace(_OPEN, family="qwen-3-235b", flex=True)),
     Family(("qwen.qwen3-*",), replace(_OPEN, family="qwen-3")),
 )  # fmt: skip # a row reads better on a line of its own
 UNKNOWN = Capabilities("other")

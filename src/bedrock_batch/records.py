@@ -115,6 +115,20 @@ class RecordError:
 RecordOutput = ModelOutput | RecordError
 
 
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """How the tokens of a real-time answer are billed: the service tier that served it, and the use of a prompt cache.
+
+    `tier` is empty if the service did not name it. The tokens of the cache are part of the input tokens.
+    """
+
+    tier: str = ""
+    cache_read: int = 0
+    cache_write: int = 0
+    """Tokens that were written into the cache for five minutes."""
+    cache_write_1h: int = 0
+
+
 @dataclass(slots=True)
 class Answer:
     """What the parser made of a record's output: the values of the row's output columns.
@@ -142,6 +156,8 @@ class Answer:
     attempts: int = 1
     source: AnswerSource = "realtime"
     salvaged_from: str | None = None
+    billing: Billing | None = None
+    """None for an answer of the default service tier without a prompt cache."""
 
     @property
     def status(self) -> Literal["success", "error"]:

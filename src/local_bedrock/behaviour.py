@@ -124,6 +124,8 @@ class Behaviour:
     closed_models: tuple[str, ...] = ()
     legacy_models: tuple[str, ...] = ()
     ends_of_life: Mapping[str, str] = field(default_factory=dict)
+    no_service_tiers: tuple[str, ...] = ()
+    reserved_models: tuple[str, ...] = ()
     denied_actions: tuple[str, ...] = ()
     application_profiles: Mapping[str, str] = field(default_factory=dict)
     omit_optional_share: float = 0.25

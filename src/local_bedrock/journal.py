@@ -54,6 +54,8 @@ class Journal:
         self.calls: deque[Call] = deque(maxlen=_KEPT_CALLS)
         self.realtime_answers: Counter[str] = Counter()
         """How often each prompt, by `prompt_hash`, was answered and charged in real time."""
+        self.billed_tokens: Counter[tuple[str, str]] = Counter()
+        """The tokens of real-time answers by service tier and kind, such as `("flex", "input")`."""
         self.hooks: list[Hook] = []
 
     def begin(self, operation: str) -> Call:
@@ -74,10 +76,11 @@ class Journal:
         faults = [hook(info) for hook in hooks]
         return next((fault for fault in faults if fault is not None), None)
 
-    def charge_realtime(self, prompt: str) -> None:
-        """Record that a prompt (by its hash) was answered in real time."""
+    def charge_realtime(self, prompt: str, tier: str, tokens: Mapping[str, int]) -> None:
+        """Record that a prompt (by its hash) was answered in real time, and the tokens that are billed by kind."""
         with self._lock:
             self.realtime_answers[prompt] += 1
+            self.billed_tokens.update({(tier, kind): count for kind, count in tokens.items()})
 
     def count(self, operation: str) -> int:
         """Return the number of calls of an operation."""

@@ -192,6 +192,11 @@ class LocalBedrock:
         return Counter(self._journal.realtime_answers)
 
     @property
+    def billed_tokens(self) -> Counter[tuple[str, str]]:
+        """The tokens of real-time answers that are billed, by service tier and kind, such as `("flex", "input")`."""
+        return Counter(self._journal.billed_tokens)
+
+    @property
     def charges(self) -> Counter[str]:
         """How often each prompt, by `prompt_hash`, was charged, in real time and in jobs together."""
         total = self.realtime_answers
@@ -213,7 +218,7 @@ class LocalBedrock:
         self._control = ControlPlane(
             self._registry, self._runner, self.behaviour, storage.bucket_exists, _now, self.region, self._account_id
         )
-        runtime = Runtime(self._registry, self._journal)
+        runtime = Runtime(self._registry, self._journal, self.behaviour)
         catalogue = Catalogue(self._registry, self.behaviour, self.region, self._account_id, _now)
         return {
             "CreateModelInvocationJob": self._control.create_job,

@@ -83,6 +83,7 @@ class AnswerParser:
             attempts=output.attempts,
             source=output.source,
             salvaged_from=output.salvaged_from,
+            billing=None if in_batch else content.billing,
         )
 
     def _read(self, content: OutputContent, prefilled: bool) -> tuple[str, _Parsed]:

@@ -19,21 +19,36 @@ if TYPE_CHECKING:
 NESTING_LIMIT = 200
 
 
-def ask_model(client: BedrockRuntimeClient, model_id: str, request: bytes | Mapping[str, Any]) -> dict[str, Any]:
-    """Send JSON bytes by InvokeModel and a mapping by Converse; try once, raise `AwsError` if that fails."""
+def ask_model(
+    client: BedrockRuntimeClient, model_id: str, request: bytes | Mapping[str, Any], tier: str | None = None
+) -> dict[str, Any]:
+    """Send JSON bytes by InvokeModel and a mapping by Converse; try once, raise `AwsError` if that fails.
+
+    `tier` is the service tier to ask for; see `knows_service_tier`.
+    """
     if isinstance(request, bytes):
-        return invoke_model(client, model_id, request)
-    return converse(client, model_id, request)
+        return invoke_model(client, model_id, request, tier)
+    return converse(client, model_id, request if tier is None else {**request, "serviceTier": {"type": tier}})
 
 
-def invoke_model(client: BedrockRuntimeClient, model_id: str, body: bytes) -> dict[str, Any]:
-    """Send a JSON body to a model and return the body of the response; try once, raise `AwsError` if that fails."""
+def knows_service_tier(client: BedrockRuntimeClient, operation: str) -> bool:
+    """Return whether the installed botocore sends service tiers with an operation (1.40.76 or newer)."""
+    return supports(client, operation, "serviceTier")
+
+
+def invoke_model(client: BedrockRuntimeClient, model_id: str, body: bytes, tier: str | None = None) -> dict[str, Any]:
+    """Send a JSON body to a model and return the body of the response; try once, raise `AwsError` if that fails.
+
+    If a `tier` is asked for, the body gets the tier that served as its member `serviceTier`, as in Converse.
+    """
+    send: Any = client.invoke_model
+    asked = {} if tier is None else {"serviceTier": tier}
     with answering("InvokeModel"):
-        response = client.invoke_model(
-            modelId=model_id, body=body, contentType="application/json", accept="application/json"
-        )
+        response = send(modelId=model_id, body=body, contentType="application/json", accept="application/json", **asked)
         answer = response["body"].read()
-    return _parse(answer, response["ResponseMetadata"])
+        served = response.get("serviceTier")
+    parsed = _parse(answer, response["ResponseMetadata"])
+    return {**parsed, "serviceTier": {"type": served}} if tier and served else parsed
 
 
 def converse(client: BedrockRuntimeClient, model_id: str, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache
 from importlib import resources
@@ -17,7 +17,7 @@ from typing import Any
 
 from bedrock_batch.environment.value_types import PRICE_KEYS
 from bedrock_batch.families import PROFILE_PREFIX, base_model_id
-from bedrock_batch.records import Source
+from bedrock_batch.records import Billing, Source
 
 # AWS sells batch inference at half the on-demand price (https://aws.amazon.com/bedrock/pricing/). `batch_assumed` marks
 # a price that was calculated from this share because the table has no batch price.
@@ -73,6 +73,41 @@ class Price:
         if self.long_above is None or max(read, default=0) <= self.long_above:
             return self.cost(source, sum(read), sum(written))
         return sum(self.cost(source, *each, request=True) for each in zip(read, written, strict=True))
+
+    def in_tier(self, tier: str) -> Price:
+        """Return the price with the real-time prices of a service tier; unchanged for the default and an unknown one.
+
+        AWS lists the prices of a cache in the same proportion to those of the input. The tokens of reserved capacity
+        have no price of their own, since the reservation is paid by the month.
+        """
+        if tier == "reserved":
+            factor_input = factor_output = 0.0
+        else:
+            flex, priority = (self.flex_input, self.flex_output), (self.priority_input, self.priority_output)
+            of_input, of_output = {"flex": flex, "priority": priority}.get(tier, (None, None))
+            if of_input is None or of_output is None or not self.input or not self.output:
+                return self
+            factor_input, factor_output = of_input / self.input, of_output / self.output
+        cache = {name: getattr(self, name) for name in ("cache_read", "cache_write", "cache_write_1h")}
+        return replace(
+            self,
+            input=round(self.input * factor_input, 6),
+            output=round(self.output * factor_output, 6),
+            **{name: round(amount * factor_input, 6) for name, amount in cache.items() if amount is not None},
+        )
+
+    def cost_of_answer(self, input_tokens: int, output_tokens: int, billing: Billing) -> float:
+        """Return the cost of a real-time answer, in USD; an unknown price of the cache is that of the input."""
+        price = self.in_tier(billing.tier)
+        cached = (
+            (billing.cache_read, price.cache_read),
+            (billing.cache_write, price.cache_write),
+            (billing.cache_write_1h, price.cache_write_1h),
+        )
+        more = sum(tokens * (price.input if each is None else each) - tokens * price.input for tokens, each in cached)
+        is_long = self.long_above is not None and input_tokens > self.long_above
+        whole = price.cost("realtime", input_tokens, output_tokens, request=True)
+        return whole + more * (self.long_factor_input if is_long else 1.0) / MILLION
 
     def as_dict(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bedrock_batch.costs.prices import PriceBook
-from bedrock_batch.records import Answer, Source
+from bedrock_batch.costs.prices import Price, PriceBook
+from bedrock_batch.records import Answer, Billing, Source
 from bedrock_batch.text import format_usd
 
 DIGITS = 6
@@ -24,6 +25,12 @@ class Usage:
     usd: float | None = None
     realtime_usd: float | None = None
     """The cost of the same tokens in real time."""
+    tiers: Counter[str] = field(default_factory=Counter)
+    """Answers by the service tier that served them."""
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    saved_by_tier_usd: float = 0.0
+    saved_by_cache_usd: float = 0.0
 
 
 @dataclass(slots=True)
@@ -65,14 +72,22 @@ class CostTracker:
             return
         has_counts = answer.model_id is not None and (answer.input_tokens, answer.output_tokens) != (None, None)
         counts = ([answer.input_tokens or 0], [answer.output_tokens or 0]) if has_counts else ([], [])
-        self.add_answers(answer.source, answer.model_id or "", *counts, reserved=reserved)
+        self.add_answers(answer.source, answer.model_id or "", *counts, reserved=reserved, billing=answer.billing)
 
     def add_answers(
-        self, source: Source, model_id: str, read: Sequence[int], written: Sequence[int], *, reserved: int = 0
+        self,
+        source: Source,
+        model_id: str,
+        read: Sequence[int],
+        written: Sequence[int],
+        *,
+        reserved: int = 0,
+        billing: Billing | None = None,
     ) -> None:
         """Count answers of a model by the input and output tokens of each.
 
-        `reserved` is the number of records whose reserved cost this releases, in the same step.
+        `reserved` is the number of records whose reserved cost this releases, in the same step. `billing` is that of a
+        single answer in real time.
         """
         price = self.book.find(model_id)
         with self._lock:
@@ -83,7 +98,9 @@ class CostTracker:
             usage.records += len(read)
             usage.input_tokens += sum(read)
             usage.output_tokens += sum(written)
-            if price is not None:
+            if billing is not None:
+                _add_billed(usage, price, read[0], written[0], billing)
+            elif price is not None:
                 usage.usd = (usage.usd or 0.0) + price.cost_of_requests(source, read, written)
                 usage.realtime_usd = (usage.realtime_usd or 0.0) + price.cost_of_requests("realtime", read, written)
 
@@ -102,6 +119,12 @@ class CostTracker:
         """The cost of the answers so far."""
         with self._lock:
             return self._spent()
+
+    @property
+    def tiers(self) -> dict[str, int]:
+        """How many real-time answers each service tier served; those without a word of the service are not counted."""
+        with self._lock:
+            return dict(sorted(sum((usage.tiers for usage in self._usage.values()), Counter[str]()).items()))
 
     @property
     def stopped(self) -> str | None:
@@ -153,6 +176,8 @@ class CostTracker:
                 "total_usd": round(self._spent(), DIGITS),
                 "all_on_demand_usd": round(without_batch, DIGITS),
                 "saved_by_batch_usd": round(without_batch - self._spent(), DIGITS),
+                "saved_by_tier_usd": round(sum(usage.saved_by_tier_usd for _, usage in rows), DIGITS),
+                "saved_by_cache_usd": round(sum(usage.saved_by_cache_usd for _, usage in rows), DIGITS),
                 "reused": {
                     "records": self._reused.records,
                     "input_tokens": self._reused.input_tokens,
@@ -181,6 +206,21 @@ class CostTracker:
         )
 
 
+def _add_billed(usage: Usage, price: Price | None, read: int, written: int, billing: Billing) -> None:
+    """Add one real-time answer that a service tier served or a prompt cache took part in."""
+    usage.tiers[billing.tier or "default"] += 1
+    usage.cache_read_tokens += billing.cache_read
+    usage.cache_write_tokens += billing.cache_write + billing.cache_write_1h
+    if price is None:
+        return
+    cost = price.cost_of_answer(read, written, billing)
+    without_cache = price.cost_of_answer(read, written, Billing(billing.tier))
+    usage.saved_by_cache_usd += without_cache - cost
+    usage.saved_by_tier_usd += price.cost_of_answer(read, written, Billing()) - without_cache
+    usage.usd = (usage.usd or 0.0) + cost
+    usage.realtime_usd = (usage.realtime_usd or 0.0) + cost
+
+
 def _row(source: Source, model: str, usage: Usage) -> dict[str, Any]:
     return {
         "source": source,
@@ -188,6 +228,9 @@ def _row(source: Source, model: str, usage: Usage) -> dict[str, Any]:
         "records": usage.records,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
+        "service_tiers": dict(sorted(usage.tiers.items())),
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
         "usd": None if usage.usd is None else round(usage.usd, DIGITS),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bedrock_batch.records import Billing
 from bedrock_batch.text import printable
 
 # Stop reasons of a complete answer, in lower case: Anthropic, Converse, OpenAI, Cohere and Titan.
@@ -38,6 +39,7 @@ class OutputContent:
     input_tokens: int | None = None
     output_tokens: int | None = None
     tool_input: dict[str, Any] | None = None
+    billing: Billing | None = None
 
 
 def read_output(body: Mapping[str, Any]) -> OutputContent:
@@ -86,18 +88,42 @@ def _content(
 ) -> OutputContent:
     usage = _mapping(body.get("usage")) or body
     reason = printable(stop_reason) if isinstance(stop_reason, str) else None
-    return OutputContent(text, reason, _input_tokens(usage), _output_tokens(usage), tool_input)
+    billing = _billing(body, usage)
+    return OutputContent(text, reason, _input_tokens(usage), _output_tokens(usage), tool_input, billing)
+
+
+def _billing(body: Mapping[str, Any], usage: Mapping[str, Any]) -> Billing | None:
+    """Return how the service says that it bills an answer; None if it says nothing but the number of tokens.
+
+    `aws.runtime` writes the service tier of InvokeModel into the body, where Converse has it.
+    """
+    tier = _mapping(body.get("serviceTier")).get("type")
+    read, written, for_an_hour = _cache_tokens(usage)
+    if not (tier or read or written):
+        return None
+    return Billing(printable(str(tier or "")), read, max(0, written - for_an_hour), for_an_hour)
+
+
+def _cache_tokens(usage: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return the tokens read from a prompt cache, those written into it, and those of the latter that stay an hour."""
+    read, written, by_time = (
+        _first_count(usage, _CACHE_READ) or 0,
+        _first_count(usage, _CACHE_WRITTEN) or 0,
+        _mapping(usage.get("cache_creation")),
+    )
+    for_an_hour = _count(by_time.get("ephemeral_1h_input_tokens")) or 0
+    for detail in _items(usage.get("cacheDetails")):
+        if detail.get("ttl") == "1h":
+            for_an_hour += _count(detail.get("inputTokens")) or 0
+    return read, written, min(for_an_hour, written)
 
 
 # The names of Anthropic, Converse, OpenAI and Llama. The first two count the tokens of a prompt cache separately
 # (https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html).
 _INPUT_NAMES = ("input_tokens", "inputTokens", "prompt_tokens", "prompt_token_count")
-_CACHE_NAMES = (
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-    "cacheReadInputTokens",
-    "cacheWriteInputTokens",
-)
+_CACHE_READ = ("cache_read_input_tokens", "cacheReadInputTokens")
+_CACHE_WRITTEN = ("cache_creation_input_tokens", "cacheWriteInputTokens")
+_CACHE_NAMES = (*_CACHE_READ, *_CACHE_WRITTEN)
 _OUTPUT_NAMES = ("output_tokens", "outputTokens", "completion_tokens", "generation_token_count")
 
 

@@ -61,6 +61,11 @@ def summarize_run(
         "fields": observe("the figures of fields", lambda: _fields(result), []),
         "histograms": observe("the histograms", lambda: _histograms(result, processor), _NO_HISTOGRAMS),
         "model": processor.primary_model.report(),
+        "service_tier": {
+            "asked_for": processor.settings.service_tier,
+            "served": processor.spending.tiers,
+            "notes": list(processor.realtime.tiers.notes),
+        },
         "max_tokens": observe("the advice on max_tokens", lambda: _max_tokens(processor, run), None),
         "shared_prompts": _shared_prompts(processor),
         "truncation_stats": processor.truncation_stats,
@@ -142,7 +147,7 @@ def _estimate(processor: BedrockBatchProcessor, observers: Observers) -> dict[st
 
 def _estimated(processor: BedrockBatchProcessor) -> dict[str, Any]:
     estimate = processor.estimate(processor.prompt_size)
-    price = processor.spending.book.find(processor.effective_model_id)
+    price = processor.expected_price()
     kinds: tuple[Source, ...] = ("batch", "realtime")
     usd = {kind: estimate.cost(price, kind).as_dict(4) for kind in kinds} if price else None
     return {**estimate.as_dict(), "usd": usd}

@@ -23,6 +23,7 @@ from bedrock_batch.answers.schema.response_schema import response_schema_of
 from bedrock_batch.answers.segments import SegmentCursor
 from bedrock_batch.costs.estimate import Estimate, PromptSize, estimate_run
 from bedrock_batch.costs.limit import price_book
+from bedrock_batch.costs.prices import Price
 from bedrock_batch.costs.tracker import CostTracker
 from bedrock_batch.dataset.row_source import TableSource
 from bedrock_batch.environment.context import LOGGER_NAME, RunContext, make_clients, make_storage
@@ -111,10 +112,17 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         """How the primary model is asked at present."""
         return self.primary_model.current
 
+    def expected_price(self) -> Price | None:
+        """Return the price of the primary model, in real time that of the expected service tier; None if unknown."""
+        price = self.spending.book.find(self.effective_model_id)
+        tier = self.realtime.tiers.of(self.primary_model)
+        return price and price.in_tier(tier or "default")
+
     def forget_run(self) -> None:
         """Forget what an earlier run has counted and what the models refused in it."""
         self.spending.reset()
         self.prompt_size = PromptSize()
+        self.realtime.tiers.reset()
         for model in (self.primary_model, self.fallback_model):
             if model is not None:
                 model.reset()

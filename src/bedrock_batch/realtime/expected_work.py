@@ -72,7 +72,7 @@ def _first_prompts(processor: RowProcessor, source: RowSource) -> Iterator[str]:
 
 def _describe_cost(processor: RowProcessor, size: PromptSize) -> str:
     """Return the estimated cost of prompts of a size, with its interval; `unknown` without a price."""
-    price = processor.spending.book.find(processor.effective_model_id)
+    price = processor.expected_price()
     if price is None:
         return "unknown (no price of this model: set BEDROCK_PRICES)"
     cost: Interval = processor.estimate(size).cost(price, processor.expected_source(size.records))

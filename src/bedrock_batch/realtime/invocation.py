@@ -23,6 +23,7 @@ from bedrock_batch.ledger.journal import AnswerJournal
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.models.negotiation import NegotiatedModel
 from bedrock_batch.realtime.rate_limiter import RateLimiter
+from bedrock_batch.realtime.service_tiers import ServiceTiers
 from bedrock_batch.realtime.worker_pool import HaltedError, map_in_order
 from bedrock_batch.records import ModelOutput, Record, RecordError, RecordOutput, prompt_check
 
@@ -72,6 +73,7 @@ class RealtimeInvoker:
         self._told_of_throttling = threading.Event()
         # A timeout does not show that the service is out of reach: a long generation may exceed the read timeout.
         reached_late = OUT_OF_REACH - {ErrorKind.TIMEOUT}
+        self.tiers = ServiceTiers(settings.service_tier, context)
         self._contact = Contact("bedrock-runtime", context.log, context.clock, reached_late)
         self.limiter = RateLimiter(
             settings.rate_limit_per_second,
@@ -94,12 +96,12 @@ class RealtimeInvoker:
             return known
         if reason := self._refusal():  # not stored: a later start with a higher limit asks
             return RecordError(record.number, "cost_limit", f"not asked: {reason}", "realtime", attempts=0)
-        output = self.ask(record, Gate(halt, journal.fence))
+        output = self.ask(record, Gate(halt, journal.fence), purpose)
         journal.keep(output, purpose, check)
         return output
 
-    def ask(self, record: Record, gate: Gate | None = None) -> RecordOutput:
-        """Return the output for a record, or the error that explains why there is none.
+    def ask(self, record: Record, gate: Gate | None = None, purpose: str = "first") -> RecordOutput:
+        """Return the output for a record and a purpose, or the error that explains why there is none.
 
         If the primary model refuses the output mode, a lower mode is used; for any other ValidationException, the
         fallback model is asked. HopelessError if no other record could be answered either. Also raises what `gate`
@@ -107,14 +109,14 @@ class RealtimeInvoker:
         """
         gate = gate or Gate()
         if self._fallback is not None and self._primary_refused.is_set():
-            return self._ask_last(self._fallback, record, gate)
+            return self._ask_last(self._fallback, record, gate, purpose)
         try:
-            return self._ask_model(self._primary, record, gate)
+            return self._ask_model(self._primary, record, gate, purpose)
         except AwsError as error:
             if self._fallback is None or not _is_refusal(error):
                 return self._failure(record, error, self._primary.current.model_id)
             self._note_refusal(self._fallback, error)
-        return self._ask_last(self._fallback, record, gate)
+        return self._ask_last(self._fallback, record, gate, purpose)
 
     def ask_each(
         self, records: Iterable[Record], journal: AnswerJournal, purpose: str = "first"
@@ -146,26 +148,29 @@ class RealtimeInvoker:
                 fallback.current.model_id,
             )
 
-    def _ask_last(self, negotiated: NegotiatedModel, record: Record, gate: Gate) -> RecordOutput:
+    def _ask_last(self, negotiated: NegotiatedModel, record: Record, gate: Gate, purpose: str) -> RecordOutput:
         """Return the output of the last model to ask: its refusal is an error, since no other model follows."""
         try:
-            return self._ask_model(negotiated, record, gate)
+            return self._ask_model(negotiated, record, gate, purpose)
         except AwsError as error:
             return self._failure(record, error, negotiated.current.model_id)
 
-    def _ask_model(self, negotiated: NegotiatedModel, record: Record, gate: Gate) -> ModelOutput:
-        """Return the output of a model; downgrade the output mode as long as the service refuses it."""
+    def _ask_model(self, negotiated: NegotiatedModel, record: Record, gate: Gate, purpose: str) -> ModelOutput:
+        """Return the output of a model; downgrade service tier and output mode as long as the service refuses them."""
         earlier = 0
         while True:
-            model = negotiated.current
+            model, tier = negotiated.current, self.tiers.of(negotiated, purpose)
             try:
-                return self._send(model, record, gate, earlier)
+                return self._send(model, record, gate, earlier, tier)
             except AwsError as error:
-                if error.kind is not ErrorKind.VALIDATION or negotiated.downgrade(model, error.message) is None:
+                is_refused = self.tiers.give_up(model.model_id, tier, error)
+                if not is_refused and (
+                    error.kind is not ErrorKind.VALIDATION or negotiated.downgrade(model, error.message) is None
+                ):
                     raise
                 earlier += error.attempts
 
-    def _send(self, model: ModelInput, record: Record, gate: Gate, earlier: int) -> ModelOutput:
+    def _send(self, model: ModelInput, record: Record, gate: Gate, earlier: int, tier: str | None) -> ModelOutput:
         request = model.request(record.prompt)
         tries, started = earlier, 0.0
 
@@ -176,7 +181,7 @@ class RealtimeInvoker:
             client = self._context.clients.bedrock_runtime
             begun = self._context.clock()
             try:
-                output = ask_model(client, model.model_id, request)
+                output = ask_model(client, model.model_id, request, tier)
             except AwsError as error:
                 self._contact.failed(error)
                 raise

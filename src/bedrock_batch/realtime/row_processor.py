@@ -14,6 +14,7 @@ from bedrock_batch.answers.columns import AnswerColumns
 from bedrock_batch.answers.deduplication import SharedPrompts
 from bedrock_batch.answers.parser import AnswerParser
 from bedrock_batch.costs.estimate import Estimate, PromptSize
+from bedrock_batch.costs.prices import Price
 from bedrock_batch.costs.tracker import CostTracker
 from bedrock_batch.dataset.row_source import RowSource, text_columns
 from bedrock_batch.environment.context import RunContext
@@ -49,6 +50,7 @@ class RowProcessor(Protocol):
     def realtime(self) -> RealtimeInvoker: ...
     @property
     def model_input(self) -> ModelInput: ...
+    def expected_price(self) -> Price | None: ...
     def forget_run(self) -> None: ...
     def jobs_elsewhere(
         self, store: AnswerStore, runs: Iterable[OpenRun], digests: Digests, wanted: Positions, folder: Path

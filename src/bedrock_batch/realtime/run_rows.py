@@ -85,7 +85,7 @@ def claim_run(
 def _check_cost(processor: RowProcessor, source: RowSource, stored: StoredAnswers) -> None:
     """Raise ConfigurationError if what a run has to ask is estimated to cost more than its limit."""
     limit = processor.settings.max_cost_usd
-    price = processor.spending.book.find(processor.effective_model_id)
+    price = processor.expected_price()
     if limit is None or price is None:
         return
     size, count = PromptSize(), 0

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_bedrock.answers.schema_answers import estimate_tokens
+from local_bedrock.behaviour import Behaviour
 from local_bedrock.body_checks import BodyError
 from local_bedrock.errors import AwsError
 from local_bedrock.journal import Journal
 from local_bedrock.jsonio import dump_json, load_json
 from local_bedrock.models.converse import read_converse, write_converse
 from local_bedrock.models.registry import Model, ModelRegistry
+from local_bedrock.models.service_tiers import check_tier
 from local_bedrock.models.streams import split_converse, split_model_output
-from local_bedrock.questions import Answer, prompt_hash
+from local_bedrock.questions import Answer, Question, prompt_hash
 from local_bedrock.wire.event_stream import EventStream
 from local_bedrock.wire.protocol import Response, json_headers
 
@@ -23,15 +25,18 @@ REALTIME_OPERATIONS = ("InvokeModel", "InvokeModelWithResponseStream", "Converse
 class Runtime:
     """Answers requests in real time."""
 
-    def __init__(self, registry: ModelRegistry, journal: Journal) -> None:
+    def __init__(self, registry: ModelRegistry, journal: Journal, behaviour: Behaviour) -> None:
         self._registry = registry
         self._journal = journal
+        self._behaviour = behaviour
 
     def invoke_model(self, params: Mapping[str, Any]) -> Response:
         """InvokeModel: request and response bodies have the model's own format."""
         model = self._registry.resolve_on_demand(params["modelId"])
-        answer = self._answer_body(model, params)
+        tier = check_tier(self._behaviour, model.id, params.get("serviceTier"))
+        answer = self._answer_body(model, params, tier)
         headers = {
+            **_tier_header(tier),
             **json_headers(),
             "X-Amzn-Bedrock-Input-Token-Count": str(answer.input_tokens),
             "X-Amzn-Bedrock-Output-Token-Count": str(answer.output_tokens),
@@ -44,7 +49,8 @@ class Runtime:
         model = self._registry.resolve_on_demand(params["modelId"])
         if model.family.embeds:
             raise AwsError("ValidationException", "The model is unsupported for streaming")
-        answer = self._answer_body(model, params)
+        tier = check_tier(self._behaviour, model.id, params.get("serviceTier"))
+        answer = self._answer_body(model, params, tier)
         metrics = {
             "inputTokenCount": answer.input_tokens,
             "outputTokenCount": answer.output_tokens,
@@ -52,31 +58,44 @@ class Runtime:
             "firstByteLatency": 1,
         }
         events = split_model_output(model.family.shape, self._registry.write_body(model, answer), metrics)
-        return EventStream({"X-Amzn-Bedrock-Content-Type": "application/json"}, events)
+        return EventStream({"X-Amzn-Bedrock-Content-Type": "application/json", **_tier_header(tier)}, events)
 
-    def _answer_body(self, model: Model, params: Mapping[str, Any]) -> Answer:
+    def _answer_body(self, model: Model, params: Mapping[str, Any], tier: str | None) -> Answer:
         _refuse_guardrail(params.get("guardrailIdentifier"))
         try:
             question = self._registry.read_body(model, _read_json(params.get("body")), in_batch=False)
             answer = self._registry.answer(model, question)
         except BodyError as error:
             raise AwsError("ValidationException", error.message) from error
-        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        self._charge(question, answer, tier)
         return answer
+
+    def _charge(self, question: Question, answer: Answer, tier: str | None) -> None:
+        tokens = {"input": answer.input_tokens, "output": answer.output_tokens}
+        self._journal.charge_realtime(prompt_hash(question.prompt, question.system), tier or "default", tokens)
 
     def converse(self, params: Mapping[str, Any]) -> Response:
         """Converse: all models share one format."""
         model = self._registry.resolve_on_demand(params["modelId"])
-        return Response(200, json_headers(), dump_json(write_converse(self._answer_converse(model, params))))
+        tier = self._tier_of(model, params)
+        document = write_converse(self._answer_converse(model, params, tier))
+        if tier:
+            document["serviceTier"] = {"type": tier}
+        return Response(200, json_headers(), dump_json(document))
+
+    def _tier_of(self, model: Model, params: Mapping[str, Any]) -> str | None:
+        """Return the tier that serves a Converse request; raise `AwsError` if it is refused."""
+        return check_tier(self._behaviour, model.id, (params.get("serviceTier") or {}).get("type"))
 
     def stream_converse(self, params: Mapping[str, Any]) -> EventStream:
         """ConverseStream: the events of all models share one format."""
         model = self._registry.resolve_on_demand(params["modelId"])
         if params.get("toolConfig") and not model.family.streams_tools:
             raise AwsError("ValidationException", "This model doesn't support tool use in streaming mode.")
-        return EventStream({}, split_converse(write_converse(self._answer_converse(model, params))))
+        tier = self._tier_of(model, params)
+        return EventStream({}, split_converse(write_converse(self._answer_converse(model, params, tier))))
 
-    def _answer_converse(self, model: Model, params: Mapping[str, Any]) -> Answer:
+    def _answer_converse(self, model: Model, params: Mapping[str, Any], tier: str | None) -> Answer:
         _refuse_guardrail(params.get("guardrailConfig"))
         if model.family.embeds:
             raise AwsError("ValidationException", "This action doesn't support the model that you provided.")
@@ -88,7 +107,7 @@ class Runtime:
             prefix = "The model returned the following errors: " if error.by_model else ""
             text = f"{prefix}{error.message}"
             raise AwsError("ValidationException", text) from error
-        self._journal.charge_realtime(prompt_hash(question.prompt, question.system))
+        self._charge(question, answer, tier)
         return answer
 
     def count_tokens(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,6 +124,10 @@ class Runtime:
         except BodyError as error:
             raise AwsError("ValidationException", error.message) from error
         return {"inputTokens": estimate_tokens(question.system, question.prompt)}
+
+
+def _tier_header(tier: str | None) -> dict[str, str]:
+    return {"X-Amzn-Bedrock-Service-Tier": tier} if tier else {}
 
 
 def _refuse_guardrail(named: Any) -> None:

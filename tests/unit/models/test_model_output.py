@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bedrock_batch.models.model_output import OutputContent, read_output
+from bedrock_batch.records import Billing
 
 ANTHROPIC = {
     "content": [
@@ -56,13 +57,16 @@ OPENAI_TOOL = {
 OPENAI_REFUSAL = {"choices": [{"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"}]}
 LLAMA = {"generation": '{"a": 1}', "prompt_token_count": 10, "generation_token_count": 3, "stop_reason": "stop"}
 
+CACHED = Billing(cache_read=5, cache_write=1)
+READ = Billing(cache_read=5)
+
 
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
-        pytest.param(ANTHROPIC, OutputContent('{"a": 1}', "end_turn", 16, 3), id="anthropic"),
+        pytest.param(ANTHROPIC, OutputContent('{"a": 1}', "end_turn", 16, 3, billing=CACHED), id="anthropic"),
         pytest.param(ANTHROPIC_TOOL, OutputContent("I call", "tool_use", 1, 2, {"a": 1}), id="anthropic-tool"),
-        pytest.param(CONVERSE, OutputContent('{"a": 1}', "end_turn", 15, 3), id="converse-with-null-members"),
+        pytest.param(CONVERSE, OutputContent('{"a": 1}', "end_turn", 15, 3, billing=READ), id="converse-nulls"),
         pytest.param(CONVERSE_TOOL, OutputContent("", "tool_use", None, None, {"a": 1}), id="converse-tool"),
         pytest.param(OPENAI, OutputContent('{"a": 1}', "stop", 10, 3), id="openai"),
         pytest.param(OPENAI_PARTS, OutputContent("x", "length"), id="openai-parts"),
@@ -120,3 +124,37 @@ def test_token_counts_stay_within_64_bits() -> None:
     """The column of tokens could not be written."""
     usage = {"input_tokens": 2**63 - 1, "cache_read_input_tokens": 2**63 - 1, "output_tokens": 1}
     assert read_output({"content": [], "usage": usage}).input_tokens == 2**63 - 1
+
+
+@pytest.mark.parametrize(
+    ("body", "billing"),
+    [
+        ({"usage": {"input_tokens": 1}}, None),
+        ({"usage": {"input_tokens": 1, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}}, None),
+        ({"usage": {"inputTokens": 1}, "serviceTier": {"type": "flex"}}, Billing("flex")),
+        ({"usage": {"inputTokens": 1}, "serviceTier": None}, None),
+        (
+            {
+                "usage": {
+                    "input_tokens": 1,
+                    "cache_creation_input_tokens": 9,
+                    "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 7},
+                }
+            },
+            Billing(cache_write=2, cache_write_1h=7),
+        ),
+        (
+            {
+                "usage": {
+                    "inputTokens": 1,
+                    "cacheWriteInputTokens": 9,
+                    "cacheDetails": [{"ttl": "5m", "inputTokens": 2}, {"ttl": "1h", "inputTokens": 7}],
+                }
+            },
+            Billing(cache_write=2, cache_write_1h=7),
+        ),
+    ],
+)
+def test_the_billing_is_read(body: dict[str, Any], billing: Billing | None) -> None:
+    """The cost of a run would be that of another tier, or without its cache."""
+    assert read_output({"content": [], **body}).billing == billing

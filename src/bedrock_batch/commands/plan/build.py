@@ -75,6 +75,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
             *find_model_warnings(settings, processor.context.now().date(), processor.context.clients.bedrock),
             *find_problems(reading, processor, set_aside),
             *_cost_problems(processor, estimate, decision.use_batch),
+            *processor.realtime.tiers.notes,
             *find_stale_prices(processor.spending.book, [processor.effective_model_id], processor.context.now().date()),
         ],
     }
@@ -225,7 +226,7 @@ def _describe_prompt(shown: ShownPrompt, show_rows: bool) -> dict[str, Any]:
 
 def _describe_cost(processor: BedrockBatchProcessor, estimate: Estimate) -> dict[str, Any]:
     book = processor.spending.book
-    price = book.find(processor.effective_model_id)
+    price = processor.expected_price()
     kinds: tuple[Source, ...] = ("batch", "realtime")
     costs = {f"{kind}_usd": estimate.cost(price, kind).as_dict(6) for kind in kinds} if price else {}
     return {
@@ -266,7 +267,7 @@ def _realtime_seconds(settings: Settings, estimate: Estimate) -> Interval:
 
 
 def _cost_problems(processor: BedrockBatchProcessor, estimate: Estimate, use_batch: bool) -> list[str]:
-    price = processor.spending.book.find(processor.effective_model_id)
+    price = processor.expected_price()
     limit = processor.settings.max_cost_usd
     if price is None:
         return [

@@ -11,6 +11,7 @@ from bedrock_batch.environment.variables.variable import Group
 REALTIME = Group("Real time")
 
 ConcurrencyMode = Literal["sequential", "concurrent"]
+ServiceTier = Literal["default", "flex", "priority", "reserved", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,13 @@ class RealtimeSettings:
         values.PACE,
         "How long to wait for an answer. AWS advises an hour for long generations.",
         default="3600",
+    )
+    service_tier: ServiceTier = REALTIME.setting(
+        values.choice(ServiceTier),
+        "The service tier of real-time requests, where the model has it: `flex` costs less and may take longer, "
+        "`priority` costs more, `reserved` uses capacity that the account has reserved, and `auto` takes `flex` for "
+        "the real-time fallback of a batch run. After a refusal, the rest of the run uses `default`.",
+        default="default",
     )
     validation_retries: int = REALTIME.setting(
         values.integer(0, 100),
