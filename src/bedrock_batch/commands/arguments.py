@@ -16,14 +16,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """Return the arguments of the command line; a wrong one ends the process with exit code 2."""
     parser = _make_parser()
     options = parser.parse_args(arguments)
-    if sum([options.plan, options.doctor, options.forget is not None]) > 1:
-        parser.error("--plan, --doctor and --forget are commands of their own: give one of them")
+    if sum([options.plan, options.doctor, options.status, options.forget is not None]) > 1:
+        parser.error("--plan, --doctor, --status and --forget are commands of their own: give one of them")
     if options.show_rows and not options.plan:
         parser.error("--show-rows belongs to --plan")
     if options.call and not options.doctor:
         parser.error("--call belongs to --doctor")
     if options.json and not is_read_only(options):
-        parser.error("--json belongs to --plan, --doctor or --forget")
+        parser.error("--json belongs to --plan, --doctor, --status or --forget")
     if options.limit_records is not None and options.sample_records is not None:
         parser.error("--limit and --sample both choose the rows: give one of them")
     _check_forgetting(parser, options)
@@ -85,10 +85,13 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--call", action="store_true", help="with --doctor: ask the model one tiny question, too")
     parser.add_argument(
+        "--status", action="store_true", help="show the jobs of the run, its cost so far and what a start would do now"
+    )
+    parser.add_argument(
         "--forget", metavar="MODEL|RUN_ID|all", help="list the kept answers of a model, of a run or of all"
     )
     parser.add_argument("--yes", action="store_true", help="with --forget: delete the answers that it lists")
-    parser.add_argument("--json", action="store_true", help="with --plan, --doctor or --forget: print JSON")
+    parser.add_argument("--json", action="store_true", help="with --plan, --doctor, --status or --forget: print JSON")
     return parser
 
 
@@ -99,4 +102,4 @@ def setting_overrides(job_args: argparse.Namespace) -> dict[str, Any]:
 
 def is_read_only(options: argparse.Namespace) -> bool:
     """Return whether the command answers no record and writes no output."""
-    return bool(options.plan or options.doctor or options.forget is not None)
+    return bool(options.plan or options.doctor or options.status or options.forget is not None)

@@ -84,6 +84,8 @@ def _run_command(options: argparse.Namespace, start_local: StartLocal) -> int:
             return _print_plan(environ, options)
         if options.doctor:
             return _print_findings(environ, options)
+        if options.status:
+            return _print_status(environ, options)
         if options.forget is not None:
             return _print_forgotten(environ, options)
         return _run_step(environ, options)
@@ -210,6 +212,17 @@ def _print_findings(environ: Mapping[str, str], options: argparse.Namespace) -> 
     else:
         _print(_terminal_text(render_findings(findings)))
     return int(any(finding.status == "problem" for finding in findings))
+
+
+def _print_status(environ: Mapping[str, str], options: argparse.Namespace) -> int:
+    """Print the status of a run as text or JSON."""
+    request = _container_request(environ, options)
+    from bedrock_batch.commands.status.build import status_step
+    from bedrock_batch.commands.status.text import render_status
+
+    status = status_step(request)
+    _print(json.dumps(status, indent=2) if options.json else _terminal_text(render_status(status)))
+    return 0
 
 
 def _print_forgotten(environ: Mapping[str, str], options: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ def log_expected_work(processor: RowProcessor, source: RowSource, run: Run, aske
         log.info("rows=%d continues=true jobs_known=%d realtime_answers_kept=%d", source.count, len(ledger.jobs), kept)
         return
     try:
-        work = _measure(processor, source).scaled(asked)
+        work = measure_beginning(processor, source).scaled(asked)
         jobs = processor.expected_jobs(asked, work.line_bytes)
         mode = processor.expected_source(asked)
         cost = _describe_cost(processor, work.size)
@@ -52,7 +52,8 @@ def log_expected_work(processor: RowProcessor, source: RowSource, run: Run, aske
     log.info("asks=%s%d rows=%d mode=%s jobs=%d estimated_cost=%s", most, asked, source.count, mode, jobs, cost)
 
 
-def _measure(processor: RowProcessor, source: RowSource) -> Beginning:
+def measure_beginning(processor: RowProcessor, source: RowSource) -> Beginning:
+    """Return the size of the first prompts of a run."""
     beginning = Beginning()
     for prompt in _first_prompts(processor, source):
         beginning.size.add(prompt)

@@ -99,13 +99,18 @@ def _check_cost(processor: RowProcessor, source: RowSource, stored: StoredAnswer
     processor.spending.expect(count, likely)
 
 
+def parts_of_run(processor: RowProcessor, source: RowSource) -> dict[str, str]:
+    """Return everything that can change an answer of a run over a source, part by part; it identifies the run."""
+    schema, fingerprint = schema_identity(processor.settings.validation_schema), source.fingerprint()
+    job_type = processor.context.job_type
+    return run_parts(processor.settings, processor.template, processor.model_input, schema, fingerprint, job_type)
+
+
 @contextmanager
 def _begin(processor: RowProcessor, source: RowSource, options: RunOptions) -> Iterator[Run]:
     """Begin the run over a source, or continue it from its ledger."""
     context, settings = processor.context, processor.settings
-    schema = schema_identity(settings.validation_schema)
-    fingerprint = source.fingerprint()
-    parts = run_parts(settings, processor.template, processor.model_input, schema, fingerprint, context.job_type)
+    parts = parts_of_run(processor, source)
     run_id = run_id_of(parts) if settings.batch_resume else new_run_id(parts)
     with (
         work_folder(options.state_folder) as folder,

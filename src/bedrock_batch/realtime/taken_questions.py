@@ -141,11 +141,23 @@ def _read_taken(ledger: Ledger) -> Mask | None:
     if data is None:
         raise _damaged(ledger, "it is missing")
     try:
-        value: dict[str, Any] = json.loads(data)
-        packed = np.frombuffer(zlib.decompress(base64.b64decode(value["taken"])), dtype=np.uint8)
-        return np.unpackbits(packed, count=value["questions"]).astype(bool)
+        return _decode_taken(data)
     except (ValueError, LookupError, TypeError, zlib.error) as error:
         raise _damaged(ledger, type(error).__name__) from None
+
+
+def _decode_taken(data: bytes) -> Mask:
+    value: dict[str, Any] = json.loads(data)
+    packed = np.frombuffer(zlib.decompress(base64.b64decode(value["taken"])), dtype=np.uint8)
+    return np.unpackbits(packed, count=value["questions"]).astype(bool)
+
+
+def count_taken(data: bytes) -> int:
+    """Return how many questions a run takes from the answer store by its file; 0 if the file is damaged."""
+    try:
+        return int(_decode_taken(data).sum())
+    except (ValueError, LookupError, TypeError, zlib.error):  # a start reports it
+        return 0
 
 
 def _damaged(ledger: Ledger, reason: str) -> RunError:

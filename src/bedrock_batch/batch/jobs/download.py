@@ -46,7 +46,7 @@ def _download(storage: S3Storage, uri: str, folder: Path, index: int) -> tuple[l
     manifest: Manifest | None = None
     for item in storage.list_objects(uri):
         if item.name == MANIFEST_NAME:
-            manifest = _parse_manifest(storage.get_bytes(item.uri))
+            manifest = parse_manifest(storage.get_bytes(item.uri))
         elif item.name.endswith(RESULT_SUFFIX):
             path = folder / f"job-{index:05d}-{len(paths):05d}{RESULT_SUFFIX}"
             storage.download_file(item.uri, path, opener=private_opener)
@@ -54,7 +54,8 @@ def _download(storage: S3Storage, uri: str, folder: Path, index: int) -> tuple[l
     return paths, manifest
 
 
-def _parse_manifest(data: bytes) -> Manifest | None:
+def parse_manifest(data: bytes) -> Manifest | None:
+    """Return the manifest of a job, None if it has another form."""
     try:
         return Manifest.model_validate_json(data)
     except ValidationError:
