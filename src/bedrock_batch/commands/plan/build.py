@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -45,8 +45,8 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
     reading = read_prompts(splits, processor, stored.mask if stored else None)
     count = len(reading.line_sizes) if reading.reused_rows else reading.rows
     decision = _decide(prepared, reading, count)
-    plans = {spread: _plan_jobs(settings, spread, reading.line_sizes, count) for spread in get_args(BatchSpread)}
-    jobs = plans[settings.batch_spread]
+    spread = _describe_spread(settings, reading.line_sizes, count) if decision.use_batch else None
+    jobs = _plan_jobs(settings, settings.batch_spread, reading.line_sizes, count)
     estimate = refine(processor.estimate(reading.prompt_size), reading.sample, processor)
     set_aside = len(jobs.set_aside) if decision.use_batch else 0
     return {
@@ -63,7 +63,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
             "conditions": describe_conditions(settings, count, processor.model_obstacles(), set_by_local),
         },
         "jobs": _describe_jobs(jobs, reading.line_sizes) if decision.use_batch else [],
-        "spread": _describe_spread(settings, plans) if decision.use_batch else None,
+        "spread": spread,
         "records_outside_jobs": set_aside,
         "prompts": [_describe_prompt(prompt, show_rows) for prompt in reading.shown],
         "estimate": estimate.as_dict(),
@@ -198,17 +198,17 @@ def _describe_jobs(plan: JobPlan, sizes: array[int]) -> list[dict[str, int]]:
     ]
 
 
-def _describe_spread(settings: Settings, plans: Mapping[BatchSpread, JobPlan]) -> dict[str, Any]:
-    """Return how both ways to divide the rows into jobs differ."""
-    described: dict[str, Any] = {
-        spread: {
-            "jobs": len(plan.jobs),
-            "jobs_at_a_time": min(len(plan.jobs), settings.max_concurrent_batch_jobs),
-            "most_records": max(map(len, plan.jobs), default=0),
+def _describe_spread(settings: Settings, sizes: array[int], count: int) -> dict[str, Any]:
+    """Return how both ways to divide the rows into jobs differ; memory holds one plan at a time."""
+    described: dict[str, Any] = {"chosen": settings.batch_spread}
+    for spread in get_args(BatchSpread):
+        lengths = [len(job) for job in _plan_jobs(settings, spread, sizes, count).jobs]
+        described[spread] = {
+            "jobs": len(lengths),
+            "jobs_at_a_time": min(len(lengths), settings.max_concurrent_batch_jobs),
+            "most_records": max(lengths, default=0),
         }
-        for spread, plan in plans.items()
-    }
-    return {"chosen": settings.batch_spread, **described}
+    return described
 
 
 def _describe_prompt(shown: ShownPrompt, show_rows: bool) -> dict[str, Any]:
