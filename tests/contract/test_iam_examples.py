@@ -29,6 +29,8 @@ PLACEHOLDERS = {
     "SUBNET_ID",
     "SECURITY_GROUP_ID",
     "DNS_SUFFIX",
+    "PIPELINE",
+    "STATE_MACHINE",
 }
 # The IAM action of each operation where the two have different names, or where one needs more than one.
 ACTIONS = {
