@@ -49,6 +49,8 @@ class Capabilities:
     """The service tier `priority`, in real time only."""
     batch: bool | None = None
     """Batch inference. It differs by region: if this is None, only creating a job shows it."""
+    realtime: bool = True
+    """Requests in real time; without them, a batch run has no canary."""
     profile_required: bool = False
     """The model has no on-demand throughput and is reached through an inference profile only."""
     national_profiles: bool = False

@@ -86,6 +86,7 @@ def run_step(root: Path, environ: Mapping[str, str], **settings: str) -> RunFigu
         "BEDROCK_BATCH_POLL_INITIAL_SECONDS": "0.5",
         "BEDROCK_BATCH_POLL_MAX_SECONDS": "1",
         "BEDROCK_BATCH_RESUME": "false",
+        "BEDROCK_CANARY_RECORDS": "0",
         **settings,
     }
     command = [sys.executable, str(ROOT / "src" / "bedrock_batch_processing.py"), "--job_type", "training"]

@@ -56,6 +56,7 @@ ENVIRON = {
     "BEDROCK_CONCURRENCY_MODE": "concurrent",
     "BEDROCK_RATE_LIMIT_PER_SECOND": "100",
     "BEDROCK_OUTPUT_METADATA": "true",
+    "BEDROCK_CANARY_RECORDS": "0",
 }
 # Four files in three formats, two of them in one split: 60 rows, which make 3 jobs.
 FILES: Mapping[str, int] = {"train/a.csv": 15, "train/b.csv": 10, "val/c.tsv": 15, "test/d.parquet": 20}

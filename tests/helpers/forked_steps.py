@@ -108,6 +108,7 @@ def batch_settings(local: LocalBedrock, **more: str) -> dict[str, str]:
         "BEDROCK_BATCH_POLL_MAX_SECONDS": "0.1",
         "BEDROCK_BATCH_LEASE_SECONDS": "0.4",
         "BEDROCK_RATE_LIMIT_PER_SECOND": "1000",
+        "BEDROCK_CANARY_RECORDS": "0",
         **more,
     }
 

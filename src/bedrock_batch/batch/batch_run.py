@@ -11,6 +11,8 @@ from shutil import rmtree
 
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
+from bedrock_batch.batch.canary import Canary
+from bedrock_batch.batch.job_blocks import job_block, last_block
 from bedrock_batch.batch.job_methods import JobMethods
 from bedrock_batch.batch.jobs.background import BackgroundIterator
 from bedrock_batch.batch.jobs.budget import JobBudget
@@ -45,7 +47,7 @@ class BatchRun:
     or by another output mode. Such a nested run has its own ledger, so that an interrupt loses nothing of it.
     """
 
-    def __init__(self, processor: JobMethods, run: Run, log: RunLog) -> None:
+    def __init__(self, processor: JobMethods, run: Run, log: RunLog, canary: Canary | None = None) -> None:
         self._processor = processor
         self._settings = processor.settings
         self._context = processor.context
@@ -54,6 +56,7 @@ class BatchRun:
         # Fewer than the rows if equal prompts share a record, which is certain once all are rendered.
         self._records = run.count
         self._counts_first = not self._settings.batch_wait and self._settings.max_cost_usd is not None
+        self._canary = canary or Canary()
 
     def blocks(self, records: Iterable[Record]) -> Iterator[AnswerBlock]:
         """Yield the outputs of all records, a block for each job, in the order in which jobs end.
@@ -62,11 +65,16 @@ class BatchRun:
         RunError, after all results are read, if results are lost, or if records have no answer and the settings forbid
         that.
         """
-        unanswered: list[RecordError] = []
-        for job, outputs, answers in self._run_jobs(records, self._processor.model_input, self._run):
-            block = _block(job, outputs, answers)
+        unanswered: list[RecordError] = [*self._canary.errors]
+        others, stop = (record for record in records if record.number not in self._canary.records), 0
+        for job, outputs, answers in self._run_jobs(others, self._processor.model_input, self._run):
+            block = job_block(job, outputs, answers, self._canary)
             unanswered += (output for output in block.outputs if isinstance(output, RecordError))
+            stop = max(stop, block.stop)
             yield block
+        if not self._log.left and self._canary.within(stop, self._run.count):
+            rest = self._processor.job_answers(self._run.folder / "answers-canary")
+            yield last_block(stop, self._run.count, rest, self._canary)
         self._end_over_losses()
         if self._log.left:
             raise submitted(self._run, self._records, self._log.left, self._processor.spending.stopped)
@@ -280,14 +288,6 @@ class BatchRun:
             )
         for output in processor.realtime.ask_each(read_records(job_file, causes), run.ledger.journal, "salvage"):
             outputs[output.number] = replace(output, salvaged_from=causes[output.number])
-
-
-def _block(job: Job, outputs: Outputs, answers: AnswerCollector) -> AnswerBlock:
-    job_file, others = job.file, [outputs[number] for number in sorted(outputs)]
-    earlier = job_file.stop - job_file.start if job.ended_earlier else 0
-    return AnswerBlock(
-        job_file.start, job_file.stop, others, lambda numbers: read_records(job_file, numbers), answers, earlier
-    )
 
 
 def _not_batchable(job_file: JobFile) -> Outputs:

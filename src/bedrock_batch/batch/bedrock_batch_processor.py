@@ -12,6 +12,7 @@ from bedrock_batch.answer_store.questions import Digests
 from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.batch.batch_run import BatchRun
+from bedrock_batch.batch.canary import run_canary
 from bedrock_batch.batch.job_methods import JobMethods
 from bedrock_batch.batch.jobs.attached import AttachedJobs
 from bedrock_batch.batch.jobs.elsewhere import find_jobs_elsewhere
@@ -55,6 +56,11 @@ class BedrockBatchProcessor(JobMethods, PublicBatchAttributes):
         return self._log.jobs
 
     @property
+    def canary(self) -> dict[str, int] | None:
+        """How many records the canary of the last run asked, and how many answers are valid; None without one."""
+        return self._log.canary
+
+    @property
     def batch_used(self) -> bool:
         """Whether AWS accepted a job of the last run."""
         return self.decision is not None and self.decision.use_batch and any(job["arn"] for job in self.jobs)
@@ -94,7 +100,9 @@ class BedrockBatchProcessor(JobMethods, PublicBatchAttributes):
         decision = self._decide(run)
         self._log.reset(decision)
         if decision.use_batch:
-            yield from BatchRun(self, run, self._log).blocks(records)
+            canary = run_canary(self, run)
+            self._log.canary = canary.report
+            yield from BatchRun(self, run, self._log, canary).blocks(records)
         else:
             yield from super().invoke_records(records, run)
 

@@ -21,23 +21,25 @@ ODD_RESULTS = ("missing", "unknown", "repeated", "unreadable", "unverified")
 class RunLog:
     """The decision for the mode, an entry for each job, and the losses that end the run once all results are read.
 
-    `left` are the jobs that a later start continues, since the run does not wait. `attached` are the jobs of other runs
-    for whose answers the run waits, None if there are none.
+    `canary` counts the records and answers of the canary. `left` are the jobs that a later start continues, since the
+    run does not wait. `attached` are the jobs of other runs for whose answers the run waits, None if there are none.
     """
 
     decision: Decision | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
     left: list[Job] = field(default_factory=list)
+    canary: dict[str, int] | None = None
     attached: AttachedJobs | None = None
 
     def reset(self, decision: Decision) -> None:
         """Begin the log of another run."""
-        self.decision, self.jobs, self.losses, self.left = decision, [], [], []
+        self.decision, self.jobs, self.losses, self.left, self.canary = decision, [], [], [], None
 
     def forget(self) -> None:
         """Forget an earlier run."""
-        self.decision, self.jobs, self.losses, self.left, self.attached = None, [], [], [], None
+        self.decision, self.jobs, self.losses, self.left = None, [], [], []
+        self.attached = self.canary = None
 
     def add_left(self, job: Job, log: logging.Logger) -> None:
         """Keep the entry of a job that a later start continues."""

@@ -12,6 +12,7 @@ from typing import Any
 
 ENOUGH_ANSWERS = 20
 FAR_ABOVE = 4
+NEAR = 1.25
 ROOM = 2
 STEP = 256
 
@@ -40,6 +41,16 @@ def token_advice(max_tokens: int, use: TokenUse) -> dict[str, Any]:
         "used_per_request": round(used),
         "advice": _advice(max_tokens, use, reserved),
     }
+
+
+def near_limit_advice(max_tokens: int, use: TokenUse) -> str | None:
+    """Return advice to raise `max_tokens` if an answer comes near it: the longest of many more is longer."""
+    if use.longest_answer * NEAR < max_tokens:
+        return None
+    return (
+        f"the longest of {use.answers} answers has {use.longest_answer} of BEDROCK_MAX_TOKENS={max_tokens} tokens: "
+        "longer ones will be cut off, which are paid for and of no use; raise it, or ask for shorter answers"
+    )
 
 
 def _advice(max_tokens: int, use: TokenUse, reserved: float) -> str | None:

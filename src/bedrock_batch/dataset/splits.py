@@ -50,6 +50,15 @@ class SplitRows:
         """The name and the number of rows of each split."""
         return tuple((split.name, split.count) for split in self.splits)
 
+    def place_of(self, position: int) -> str:
+        """Return the split, the file and the row there of a row of the source, counted from 0."""
+        for split in self.splits:
+            for file in split.files:
+                if position < file.count_rows():
+                    return f"{split.name}/{file.path.name} row {file.row_numbers(position, position + 1)[0]}"
+                position -= file.count_rows()
+        raise IndexError(position)
+
     def fingerprint(self) -> str:
         """Return a digest of the names of splits and files, the contents of the files, and the choice of their rows."""
         whole = hashlib.sha256()

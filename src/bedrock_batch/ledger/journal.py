@@ -83,6 +83,10 @@ class AnswerJournal:
         """The number of outputs that earlier starts stored."""
         return len(self._places)
 
+    def numbers_for(self, purpose: str) -> list[int]:
+        """Return the rows for which earlier starts stored an output for a purpose, in order."""
+        return sorted(number for number, known in self._places if known == purpose)
+
     def knows(self, number: int, purpose: str) -> bool:
         """Return whether an earlier start stored an output for a row and a purpose."""
         return (number, purpose) in self._places

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -55,13 +56,29 @@ class NegotiatedModel:
 
     def frames(self) -> frozenset[str]:
         """Return the frames in which a run may ask the model: the first one, and those after any refusals of fields."""
-        seen, waiting = {self._top[0]}, [self._top[0]]
+        return frozenset(self._build(able).frame for able in self._reachable())
+
+    def return_to(self, frames: Collection[str]) -> None:
+        """Ask as an earlier start did whose answers have these frames; from the first model input if none is known.
+
+        Of several frames, the one after the most refusals counts. What else the service has refused is forgotten.
+        """
+        self.reset()
+        for able in self._reachable():
+            lower = self._build(able)
+            if lower.frame in frames:
+                with self._lock:
+                    self._able, self._current = able, lower
+
+    def _reachable(self) -> list[Capabilities]:
+        """Return the capabilities after any refusals of fields, those after fewer refusals first."""
+        found, waiting = [self._top[0]], deque([self._top[0]])
         while waiting:
-            for lower in without_one_field(waiting.pop()):
-                if lower not in seen:
-                    seen.add(lower)
+            for lower in without_one_field(waiting.popleft()):
+                if lower not in found:
+                    found.append(lower)
                     waiting.append(lower)
-        return frozenset(self._build(able).frame for able in seen)
+        return found
 
     def report(self) -> dict[str, Any]:
         """Return how the model was asked in the last run and what it refused, as JSON values."""

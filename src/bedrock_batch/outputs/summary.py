@@ -106,6 +106,7 @@ def _overall(run: Figures) -> dict[str, Any]:
 def _batch_job_info(processor: BedrockBatchProcessor, run: Figures) -> dict[str, Any]:
     return {
         "decision": list(processor.decision.reasons) if processor.decision else [],
+        "canary": processor.canary,
         "jobs": processor.jobs,
         "attached": processor.attached_jobs,
         "salvaged": run.fallback_as_dict(),
@@ -146,7 +147,7 @@ def _estimate(processor: BedrockBatchProcessor, observers: Observers) -> dict[st
 
 
 def _estimated(processor: BedrockBatchProcessor) -> dict[str, Any]:
-    estimate = processor.estimate(processor.prompt_size)
+    estimate = processor.measured or processor.estimate(processor.prompt_size)
     price = processor.expected_price()
     kinds: tuple[Source, ...] = ("batch", "realtime")
     usd = {kind: estimate.cost(price, kind).as_dict(4) for kind in kinds} if price else None

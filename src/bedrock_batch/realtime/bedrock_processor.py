@@ -40,6 +40,7 @@ from bedrock_batch.realtime.invocation import RealtimeInvoker
 from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
 from bedrock_batch.realtime.public_attributes import PublicAttributes
 from bedrock_batch.realtime.record_methods import RecordMethods
+from bedrock_batch.realtime.row_processor import Picker
 from bedrock_batch.realtime.run_rows import run_rows
 from bedrock_batch.records import Record, RecordOutput, Source
 
@@ -57,8 +58,9 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
     folders and log; its clients use botocore's default credentials, region and endpoints unless it is given.
     ConfigurationError and InputError report every problem before any call to AWS.
 
-    Settings, schema, template, parser and columns last as long as the processor. `spending`, `prompt_size`, `shared`
-    and what the models have refused belong to the last run. The state of a job lives in the job and in the ledger.
+    Settings, schema, template, parser and columns last as long as the processor. `spending`, `prompt_size`, `shared`,
+    `measured`, the estimate from answers of its canary, and what the models have refused belong to the last run. The
+    state of a job lives in the job and in the ledger.
     """
 
     def __init__(self, config: Mapping[str, Any] | Settings, context: RunContext | None = None) -> None:
@@ -78,6 +80,8 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         self.prompt_size = PromptSize()
         self.shared: SharedPrompts | None = None
         self.recorder: AnswerRecorder | None = None
+        self.picker: Picker | None = None
+        self.measured: Estimate | None = None
         if not any(map(hides_model, (self.settings.primary_model_id, self.settings.fallback_model_id))):
             _ = self.realtime  # reports at once if the settings do not fit the models
 
@@ -123,6 +127,7 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         self.spending.reset()
         self.prompt_size = PromptSize()
         self.realtime.tiers.reset()
+        self.measured = None
         for model in (self.primary_model, self.fallback_model):
             if model is not None:
                 model.reset()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,34 @@ from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
 from bedrock_batch.records import Record, Source
 
 
+@dataclass(slots=True)
+class Picked:
+    """Some of the records that a run asks, and the size of all their prompts, those of the others included.
+
+    `questions` counts those whose answers the run takes from the answer store, too.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    size: PromptSize = field(default_factory=PromptSize)
+    questions: int = 0
+
+
+class Picker(Protocol):
+    """Picks records of a run before the run asks them."""
+
+    def count(self) -> int:
+        """Return how many records the run asks."""
+        ...
+
+    def pick(self, numbers: Collection[int]) -> Picked:
+        """Return the records with these numbers. All rows are read once, and the run's questions are known then."""
+        ...
+
+    def place_of(self, number: int) -> str:
+        """Return where the row of a record is, or its id if several rows may share it."""
+        ...
+
+
 class RowProcessor(Protocol):
     """The part of a processor that a run uses."""
 
@@ -41,6 +70,7 @@ class RowProcessor(Protocol):
     prompt_size: PromptSize
     shared: SharedPrompts | None
     recorder: AnswerRecorder | None
+    picker: Picker | None
 
     @property
     def primary_model(self) -> NegotiatedModel: ...

@@ -25,6 +25,7 @@ from bedrock_batch.ledger.open_run import open_run, run_parts, work_folder
 from bedrock_batch.ledger.run import Run, RunOptions, describe_interrupted
 from bedrock_batch.models.model_output import is_complete
 from bedrock_batch.realtime.expected_work import log_expected_work
+from bedrock_batch.realtime.record_picks import RecordPicker
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions, render_records, shared_prompts
 from bedrock_batch.realtime.stored_answers import StoredAnswers, collect_jobs, take_answers
 from bedrock_batch.realtime.taken_questions import look_up
@@ -168,6 +169,7 @@ def _answer(processor: RowProcessor, source: RowSource, run: Run, stored: Stored
     writer = BlockWriter(store, processor.columns)
     shared = processor.shared = shared_prompts(processor)
     progress = processor.context.progress
+    processor.picker = RecordPicker(processor, source, stored)
     for block in _blocks(processor, source, run, stored):
         answers = _answers_of(processor, block, run)
         writer.write(block, answers)

@@ -6,6 +6,7 @@ import base64
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -141,7 +142,8 @@ def _read_taken(ledger: Ledger) -> Mask | None:
     if data is None:
         raise _damaged(ledger, "it is missing")
     try:
-        return _decode_taken(data)
+        mask = _decode_taken(data)
+        return mask if mask.any() else None  # the file may be there for the canary alone
     except (ValueError, LookupError, TypeError, zlib.error) as error:
         raise _damaged(ledger, type(error).__name__) from None
 
@@ -158,6 +160,35 @@ def count_taken(data: bytes) -> int:
         return int(_decode_taken(data).sum())
     except (ValueError, LookupError, TypeError, zlib.error):  # a start reports it
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryDecision:
+    """The records that the canary of a run has answered, which no job holds, and the frame in which the jobs ask."""
+
+    numbers: tuple[int, ...]
+    frame: str
+
+
+def store_canary(ledger: Ledger, decision: CanaryDecision, questions: int) -> None:
+    """Store what the canary has answered before the first job is made; the run has so many questions.
+
+    The journal alone does not say it: a process that has lost the run may still add an answer there.
+    """
+    mask = _read_taken(ledger)
+    value = json.loads(_encode_taken(np.zeros(questions, bool) if mask is None else mask))
+    value["canary"] = {"numbers": list(decision.numbers), "frame": decision.frame}
+    ledger.set_taken(json.dumps(value).encode("ascii"))
+
+
+def read_canary(ledger: Ledger) -> CanaryDecision | None:
+    """Return what the canary had answered when the jobs of a run were made, None if there was none."""
+    data = None if ledger.taken is None else ledger.read_taken()
+    try:
+        found = None if data is None else json.loads(data).get("canary")
+        return None if found is None else CanaryDecision(tuple(map(int, found["numbers"])), str(found["frame"]))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(ledger, type(error).__name__) from None
 
 
 def _damaged(ledger: Ledger, reason: str) -> RunError:

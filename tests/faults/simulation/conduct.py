@@ -19,16 +19,25 @@ ROUNDING = 1e-5
 class Conduct:
     """Watches the calls of all processes; `problems` lists the violations.
 
-    A process may try a question `tries` times, with `workers` requests at once, and must wait `poll` seconds between
-    two polls of a job. `same` returns how many rows have a question.
+    A process may try a question `tries` times for each of `purposes`, with `workers` requests at once, and must wait
+    `poll` seconds between two polls of a job. `same` returns how many rows have a question.
     """
 
     def __init__(
-        self, now: Callable[[], float], *, tries: int, rate: int, poll: float, workers: int, same: Counter[str]
+        self,
+        now: Callable[[], float],
+        *,
+        tries: int,
+        purposes: int,
+        rate: int,
+        poll: float,
+        workers: int,
+        same: Counter[str],
     ) -> None:
         self.problems: list[str] = []
         self.questions = 0
         self._now = now
+        self._purposes = purposes
         self._tries, self._rate, self._poll, self._workers, self._same = tries, rate, poll, workers, same
         self._asking: Counter[Machine] = Counter()
         self._silent: dict[Machine, str] = {}
@@ -87,7 +96,7 @@ class Conduct:
     def _count(self, machine: Machine, question: str, kind: str, most: int) -> None:
         self._failures[machine, question, kind] += 1
         times = self._failures[machine, question, kind]
-        if times > most * self._same[question]:
+        if times > most * self._purposes * self._same[question]:
             self.problems.append(f"{machine.name} tried {question!r} on after it had {kind} {times - 1} times")
 
     def _wait(self, machine: Machine, what: str, seconds: float, why: str) -> None:

@@ -98,6 +98,11 @@ class Scenario:
         """Whether no call and no job fails."""
         return self.rates == Rates() and self.jobs == JobRates()
 
+    @property
+    def has_canary(self) -> bool:
+        """Whether some start may ask a canary."""
+        return any(environ["BEDROCK_CANARY_RECORDS"] != "0" for environ in (self.environ, self.later_environ))
+
     def texts(self) -> list[str]:
         """The texts of the rows; the last `repeats` rows repeat the first ones."""
         own = self.rows - self.repeats
@@ -136,6 +141,8 @@ def scenario_of(seed: int) -> Scenario:
         "BEDROCK_BATCH_SIZE": str(draw.randint(1, 10)),
         # Drawn apart, so that the other draws of a seed stay what they were.
         "BEDROCK_BATCH_SPREAD": random.Random(f"spread {seed}").choice(("full", "full", "even")),
+        "BEDROCK_CANARY_RECORDS": "0",
+        "BEDROCK_CANARY_MIN_VALID": "0",
     }
     if in_s3:
         environ |= {
@@ -145,7 +152,7 @@ def scenario_of(seed: int) -> Scenario:
         }
     is_short = draw.random() < 0.2
     is_stormy = not is_short or draw.random() < 0.5
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         rows=rows,
         repeats=draw.randint(1, rows // 3) if deduplicates or draw.random() < 0.1 else 0,
@@ -169,6 +176,12 @@ def scenario_of(seed: int) -> Scenario:
         denied_after=draw.randint(1, 10) if draw.random() < 0.06 else None,
         token_memory=draw.choice((math.inf, 120.0)),
     )
+    if scenario.denied_after is None:  # else a batch run would go on in jobs although a canary was denied
+        apart = random.Random(f"canary {seed}")  # so that the scenarios of recorded seeds stay what they were
+        canary = apart.choice((0, 0, 1, 3, 20))
+        environ["BEDROCK_CANARY_RECORDS"] = str(canary)
+        scenario.later_environ["BEDROCK_CANARY_RECORDS"] = str(apart.choice((canary, canary, 0, 5)))
+    return scenario
 
 
 def _draw_other_limits(draw: random.Random) -> dict[str, str]:

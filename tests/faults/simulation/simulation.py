@@ -49,6 +49,8 @@ class Simulation:
         self.conduct = Conduct(
             lambda: self.scheduler.now,
             tries=scenario.tries,
+            # The canary asks by itself what a job may leave unanswered later.
+            purposes=2 if scenario.has_canary else 1,
             rate=scenario.rate_per_second,
             poll=float(scenario.environ["BEDROCK_BATCH_POLL_INITIAL_SECONDS"]),
             workers=scenario.workers,

@@ -32,6 +32,7 @@ def make_processor(world: World) -> BedrockBatchProcessor:
         "batch_output_s3_path": f"s3://{BUCKET}/out",
         "batch_threshold": 10,
         "min_records_per_job": 5,
+        "canary_records": 0,
         "max_records_per_job": 15,
         "batch_poll_initial_seconds": 0.02,
         "batch_poll_max_seconds": 0.05,
@@ -119,6 +120,7 @@ def test_batch_by_force_asks_as_batch_takes_it(make_world: MakeWorld) -> None:
         "batch_input_s3_path": f"s3://{BUCKET}/in",
         "batch_output_s3_path": f"s3://{BUCKET}/out",
         "min_records_per_job": 5,
+        "canary_records": 0,
         "batch_poll_initial_seconds": 0.02,
         "batch_poll_max_seconds": 0.05,
     }

@@ -96,6 +96,7 @@ def make_processor(local: LocalBedrock, model_id: str, mode: str, **more: Any) -
         "batch_input_s3_path": f"s3://{BUCKET}/input",
         "batch_output_s3_path": f"s3://{BUCKET}/output",
         "min_records_per_job": 5,
+        "canary_records": 0,
         "rate_limit_per_second": 1000,
         "output_metadata": True,
         "batch_resume": False,

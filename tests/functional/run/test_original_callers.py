@@ -30,6 +30,7 @@ CONFIG: dict[str, Any] = {
     "batch_threshold": 6,
     "max_records_per_job": 20,
     "min_records_per_job": 5,
+    "canary_records": 0,
     "batch_role_arn": ROLE,
     "batch_input_s3_path": f"s3://{BUCKET}/in/put",
     "batch_output_s3_path": "s3://another-bucket",

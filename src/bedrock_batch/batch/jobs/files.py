@@ -72,7 +72,7 @@ def write_job_files(
     writer.limit_bytes(splits)
     try:
         for record in records:
-            if splits and record.number == splits[0].stop:
+            if splits and record.number >= splits[0].stop:
                 splits.popleft()
                 yield writer.split_all()
                 writer.limit_bytes(splits)

@@ -1,4 +1,4 @@
-"""The variables of a trial: a sample of the rows instead of all of them."""
+"""The variables of a trial: a sample of the rows instead of all of them, and the canary of a batch run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ class TrialSettings:
         values.optional(values.integer(1)),
         "The same with rows that are drawn from each split by a hash: mostly the same ones when rows are appended. "
         "`--sample` wins over it.",
+    )
+
+    canary_records: int = TRIAL.setting(
+        values.integer(0),
+        "How many drawn records are asked in real time before the jobs of a batch run are uploaded, by the same "
+        "requests; 0: none.",
+        default="20",
+    )
+    canary_min_valid: float = TRIAL.setting(
+        values.FRACTION,
+        "If a smaller share of these answers is valid, nothing is uploaded and the run ends with exit code 1.",
+        default="0.8",
     )
 
     @property
