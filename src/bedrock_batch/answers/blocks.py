@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bedrock_batch.answers.collector import AnswerCollector
@@ -18,13 +18,14 @@ SEGMENT_ROWS = 4096
 class AnswerBlock:
     """The rows from `start` to `stop`; each row is once in `outputs` or, in a block of a job, in `answers`.
 
-    `records` returns the records of some of its rows, to ask them again. `earlier` counts the rows that were answered
-    in an earlier start. `tried` counts, by row number, the validation retries that an earlier run has made.
+    `outputs` can be read once, since they may come as they are asked. `records` returns the records of some of its
+    rows, to ask them again. `earlier` counts the rows that were answered in an earlier start. `tried` counts, by row
+    number, the validation retries that an earlier run has made.
     """
 
     start: int
     stop: int
-    outputs: Sequence[RecordOutput]
+    outputs: Iterable[RecordOutput]
     records: Callable[[Collection[int]], Iterable[Record]]
     answers: AnswerCollector | None = None
     earlier: int = 0

@@ -142,7 +142,7 @@ def take_answers(processor: RowProcessor, source: RowSource, run: Run, taken: Ta
                 yield Record(number, record.prompt)
 
     vanished = np.flatnonzero(is_missing).tolist()
-    outputs = _ask_vanished(processor, run, records(vanished), len(vanished)) if vanished else []
+    outputs = _ask_vanished(processor, run, records(vanished), len(vanished)) if vanished else ()
     earlier = len(numbers) - start - len(vanished)
     return AnswerBlock(start, len(numbers), outputs, records, collector, earlier, tried)
 
@@ -197,8 +197,9 @@ def _take_retries(processor: RowProcessor, taken: TakenAnswers, collector: Answe
     return tried
 
 
-def _ask_vanished(processor: RowProcessor, run: Run, records: Iterable[Record], count: int) -> list[RecordOutput]:
+def _ask_vanished(processor: RowProcessor, run: Run, records: Iterable[Record], count: int) -> Iterator[RecordOutput]:
+    """Yield the outputs as they come, since the cost limit counts an answer once it is parsed."""
     processor.context.log.warning(
         "answer_store=lost answers=%d that this run had taken: they are asked in real time", count
     )
-    return list(processor.realtime.ask_each(records, run.ledger.journal))
+    yield from processor.realtime.ask_each(records, run.ledger.journal)

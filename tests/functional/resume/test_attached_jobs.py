@@ -16,7 +16,7 @@ from functional.resume.test_answer_reuse import answers, charged, data, write_sc
 from functional.resume.test_open_runs import ask_otherwise, delete, keys
 from helpers.batch_runs import World, sent_ids, small
 from helpers.table_files import make_rows, write_table
-from local_bedrock.behaviour import CallFault, Phases, RecordFaults
+from local_bedrock.behaviour import CallFault, JobFault, Phases, RecordFaults
 from local_bedrock.journal import CallInfo
 
 MakeWorld = Callable[..., World]
@@ -111,6 +111,18 @@ def test_what_the_job_leaves_unanswered_is_asked(make_world: MakeWorld) -> None:
     assert world.local.charges.total() == 60
     assert {row["llm_status"] for row in run.all_rows} == {"success"}
     assert "realtime" in {row["llm_source"] for row in run.all_rows}
+
+
+def test_the_cost_limit_holds_for_what_a_job_leaves_unanswered(make_world: MakeWorld) -> None:
+    """A run that had nothing to pay for would ask all records of another run's failed job in real time, at any cost."""
+    stopped = JobFault(ends="Stopped", share=0.1, phases=SLOW)
+    world = make_world(small(phases=SLOW, jobs=(stopped,)), files=FILES, **JOBS)
+    leave_jobs_running(world)
+    ask_otherwise(world)
+    run = world.run(BEDROCK_MAX_COST_USD="0.0000001", BEDROCK_MAX_CONCURRENT_WORKERS="2")
+    assert run.logged("waiting=60")
+    assert "BEDROCK_MAX_COST_USD" in str(run.error)
+    assert 0 < world.local.count("InvokeModel") < 20
 
 
 def test_a_throttled_look_at_a_job_is_repeated(make_world: MakeWorld) -> None:
