@@ -276,17 +276,16 @@ class BatchRun:
     def _ask_in_real_time(self, job_file: JobFile, outputs: Outputs, run: Run) -> None:
         """Ask in real time for the records without an answer, except those whose errors are permanent."""
         processor = self._processor
-        if self._settings.batch_fallback != "realtime":
-            return
         causes = {n: o.kind for n, o in outputs.items() if isinstance(o, RecordError) and o.retryable}
-        if not causes or processor.spending.refusal():
+        if self._settings.batch_fallback != "realtime" or not causes or processor.spending.refusal():
             return
         new = {n: kind for n, kind in causes.items() if not run.ledger.journal.knows(n, "salvage")}
         if new:
             self._context.log.warning(
                 "realtime=%d records that batch did not answer: %s", len(new), count_words(new.values())
             )
-        for output in processor.realtime.ask_each(read_records(job_file, causes), run.ledger.journal, "salvage"):
+        asked = processor.realtime.ask_each(read_records(job_file, causes), run.ledger.journal, "salvage")
+        for output in processor.spending.count_ahead(asked):
             outputs[output.number] = replace(output, salvaged_from=causes[output.number])
 
 

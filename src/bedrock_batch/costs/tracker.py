@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bedrock_batch.costs.prices import Price, PriceBook
-from bedrock_batch.records import Answer, Billing, Source
+from bedrock_batch.models.model_output import read_output
+from bedrock_batch.records import Answer, Billing, ModelOutput, RecordOutput, Source
 from bedrock_batch.text import format_usd
 
 DIGITS = 6
@@ -59,6 +60,7 @@ class CostTracker:
             self._reused = Usage()
             self._expected = _Expected()
             self._reserved = 0
+            self._ahead = 0.0
             self._stopped: str | None = None
 
     def expect(self, records: int, usd: dict[Source, float]) -> None:
@@ -104,6 +106,21 @@ class CostTracker:
                 usage.usd = (usage.usd or 0.0) + price.cost_of_requests(source, read, written)
                 usage.realtime_usd = (usage.realtime_usd or 0.0) + price.cost_of_requests("realtime", read, written)
 
+    def count_ahead(self, outputs: Iterable[RecordOutput]) -> Iterator[RecordOutput]:
+        """Pass on real-time outputs that are parsed, and counted, after the last one; the limit counts them at once."""
+        try:
+            for output in outputs:
+                price = self.book.find(output.model_id) if isinstance(output, ModelOutput) else None
+                if price is not None and isinstance(output, ModelOutput):
+                    content = read_output(output.body)
+                    tokens = [content.input_tokens or 0], [content.output_tokens or 0]
+                    with self._lock:
+                        self._ahead += price.cost_of_requests("realtime", *tokens)
+                yield output
+        finally:
+            with self._lock:
+                self._ahead = 0.0
+
     def add_reused(self, source: Source, model_id: str, read: Sequence[int], written: Sequence[int]) -> None:
         """Count answers that an earlier run has paid for in the mode `source`: they cost this run nothing."""
         price = self.book.find(model_id)
@@ -135,7 +152,7 @@ class CostTracker:
     def refusal(self) -> str | None:
         """Return the reason why the next record must not be asked, or None; a reason stops the run."""
         with self._lock:
-            if self._stopped is None and self.limit is not None and self._spent() >= self.limit:
+            if self._stopped is None and self.limit is not None and self._spent() + self._ahead >= self.limit:
                 self._stop()
             return self._stopped
 
@@ -202,7 +219,8 @@ class CostTracker:
 
     def _stop(self, addition: str = "") -> None:
         self._stopped = self._stopped or (
-            f"the run has cost {format_usd(self._spent())} of BEDROCK_MAX_COST_USD={self.limit:g}{addition}"
+            f"the run has cost {format_usd(self._spent() + self._ahead)} of "
+            f"BEDROCK_MAX_COST_USD={self.limit:g}{addition}"
         )
 
 

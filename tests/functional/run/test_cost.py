@@ -10,7 +10,7 @@ from bedrock_batch.errors import ConfigurationError, RunError
 from helpers.batch_runs import World, small
 from helpers.run_checks import check_paid_once
 from local_bedrock import Behaviour
-from local_bedrock.behaviour import AnswerFaults, Phases
+from local_bedrock.behaviour import AnswerFaults, JobFault, Phases
 
 # Answers cost far more than prompts here, so that the length of the answers alone decides.
 DEAR = '{"us.anthropic.claude-sonnet-4-20250514-v1:0": {"input": 0, "output": 1000}}'
@@ -128,3 +128,21 @@ def test_the_limit_holds_over_starts_that_do_not_wait(make_world: Callable[..., 
     assert len(world.local.jobs) == 4
     assert runs[1].summary["cost"]["total_usd"] == pytest.approx(whole / 3, rel=0.2)
     assert [row["llm_status"] for row in runs[-1].all_rows].count("success") == 80
+
+
+def test_the_limit_holds_for_what_a_job_leaves_to_real_time(make_world: Callable[..., World]) -> None:
+    """One failed job would be asked in real time, at twice the price and at any cost."""
+    world = make_world(small(jobs=(JobFault(ends="Stopped", share=0.0),)), files={"train/a.csv": 40})
+    prices = '{"anthropic.claude-sonnet-4-20250514-v1:0": {"input": 3000, "output": 15000, "batch_input": 0.01}}'
+    cheap_in_batch = prices.replace("}}", ', "batch_output": 0.01}}')
+    settings = {
+        "BEDROCK_PRICES": cheap_in_batch,
+        "BEDROCK_MAX_RECORDS_PER_JOB": "40",
+        "BEDROCK_MAX_CONCURRENT_WORKERS": "2",
+    }
+    run = world.run(BEDROCK_MAX_COST_USD="0.5", **settings)
+    assert "BEDROCK_MAX_COST_USD" in str(run.error)
+    assert 0 < world.local.count("InvokeModel") < 20
+    rest = world.answer(**settings)
+    assert {row["llm_status"] for row in rest.all_rows} == {"success"}
+    assert max(world.charges.values()) == 1
