@@ -102,7 +102,7 @@ class BatchRun:
         files = note_end(write_job_files(records, asked, limits, run.folder, splits), ends)
         budget = JobBudget(self._processor.spending, self._context.log, reads_first=self._counts_first)
         # Without the answers of the collected jobs, their cost would not count towards a limit.
-        skips = not (settings.batch_wait or self._counts_first or all_ended(run, self._context))
+        skips = not (settings.batch_wait or self._counts_first or all_ended(run))
         questions_of = partial(self._questions_of, asked=asked)
         jobs = BackgroundIterator(
             lambda stop: JobRunner(

@@ -151,6 +151,9 @@ def scenario_of(seed: int) -> Scenario:
             "BEDROCK_BATCH_OUTPUT_S3_PATH": OUTPUT_PATH,
         }
     is_short = draw.random() < 0.2
+    # Later starts of the same process collect, so that its time would be over. Drawn apart, too.
+    leaves = not is_short and random.Random(f"wait {seed}").random() < 0.3
+    environ["BEDROCK_BATCH_WAIT"] = str(not leaves).lower()
     is_stormy = not is_short or draw.random() < 0.5
     scenario = Scenario(
         seed=seed,

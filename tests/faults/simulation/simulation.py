@@ -103,8 +103,7 @@ class Simulation:
         was_finished = any(process.exit_code == 0 for process in self.processes)
         began, questions = self.scheduler.now, self.conduct.questions
         for _ in range(CALM_STARTS):
-            process = self._start(Fate())
-            self._run_until(lambda process=process: process.is_over)
+            process = self._start_until_collected()
             if process.has_done_its_work:
                 if finished:
                     check_repetition(self, questions, self.scheduler.now - began)
@@ -112,6 +111,15 @@ class Simulation:
                     check_completion(self)
                 return
         self.problems.append(f"restarts do not converge: {process.exit_code} {process.error!r}")
+
+    def _start_until_collected(self) -> StepProcess:
+        """Start the step, and again some time later if it leaves jobs; return the process that did not."""
+        while True:
+            process = self._start(Fate())
+            self._run_until(lambda process=process: process.is_over)
+            if not process.left_jobs:
+                return process
+            self._run_for(self.scheduler.random.uniform(60.0, 1200.0))
 
     def _start_rival(self) -> None:
         if len(self.processes) < MOST_STARTS and self.network.rates is not CALM:

@@ -26,7 +26,7 @@ from bedrock_batch.dataset.splits import find_splits
 from bedrock_batch.environment.container import make_output_folder
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import load_settings
-from bedrock_batch.errors import BedrockBatchError
+from bedrock_batch.errors import BedrockBatchError, RunSubmitted
 from bedrock_batch.outputs.split_files import process_splits
 from bedrock_batch.progress import Progress
 from bedrock_batch.realtime.bedrock_processor import STATE_FOLDER
@@ -101,6 +101,7 @@ class StepProcess:
         self.error: BaseException | None = None
         self.defect: str | None = None
         self.overran: float | None = None
+        self.left_jobs = False
         self.folders = folders
         self._scheduler = scheduler
         self._scenario = scenario
@@ -129,11 +130,8 @@ class StepProcess:
 
     def _main(self) -> None:
         try:
-            if self._scenario.whole_step:
-                run_step(self._request())
-            else:
-                self._run_data_path()
-            self.exit_code = 0
+            self.left_jobs = self._leaves_jobs()
+            self.exit_code = None if self.left_jobs else 0
         except Exception as error:
             self.error = error
             self.exit_code = getattr(error, "exit_code", 1)
@@ -141,6 +139,16 @@ class StepProcess:
                 self.defect = traceback.format_exc()
         # The process ends here, and with it the daemon threads that still wait for a response.
         self._scheduler.kill(self.machine)
+
+    def _leaves_jobs(self) -> bool:
+        """Run the step once and return whether it leaves jobs to a later start, as its settings may say."""
+        if self._scenario.whole_step:
+            return bool(run_step(self._request())["state"] == "submitted")
+        try:
+            self._run_data_path()
+        except RunSubmitted:
+            return True
+        return False
 
     def _run_data_path(self) -> None:
         settings, _ = load_settings(self._environ | TEXTS)

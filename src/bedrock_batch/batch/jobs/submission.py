@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.invocation_jobs import get_job
 from bedrock_batch.batch.jobs.files import JobFile
 from bedrock_batch.batch.jobs.job import Job
-from bedrock_batch.environment.context import RunContext
 from bedrock_batch.errors import RunSubmitted
-from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.run import Run
 
+_ENDED = ("ended", "collected", "refused")
 
-def all_ended(run: Run, context: RunContext) -> bool:
-    """Return whether all jobs that a run has begun have ended, as far as the service says so now."""
-    return all(_has_ended(entry, context) for entry in run.ledger.jobs)
+
+def all_ended(run: Run) -> bool:
+    """Return whether all jobs that a run has begun had ended when an earlier start looked at them."""
+    return all(entry.state in _ENDED for entry in run.ledger.jobs)
 
 
 def note_end(files: Generator[JobFile, None, None], ends: list[int]) -> Iterator[JobFile]:
@@ -30,15 +28,6 @@ def note_end(files: Generator[JobFile, None, None], ends: list[int]) -> Iterator
     ends.append(stop)
 
 
-def _has_ended(entry: JobEntry, context: RunContext) -> bool:
-    if entry.state != "created" or entry.arn is None:
-        return entry.state in ("ended", "collected", "refused")
-    try:
-        return get_job(context.clients.bedrock, entry.arn).terminal
-    except AwsError:  # the runner polls it again, and says so if that fails
-        return False
-
-
 def submitted(run: Run, records: int, left: Collection[Job], stopped: str | None) -> RunSubmitted:
     """Return what a run of so many records leaves to a later start: its own jobs in the ledger, and nested ones.
 
@@ -49,7 +38,7 @@ def submitted(run: Run, records: int, left: Collection[Job], stopped: str | None
     nested = [job for job in left if job.name not in names]
     running = [entry.records for entry in entries if entry.state == "created"]
     running += [len(job.file.numbers) for job in nested if job.state and not job.state.terminal]
-    ended = sum(entry.state in ("ended", "collected", "refused") for entry in entries)
+    ended = sum(entry.state in _ENDED for entry in entries)
     begun = sum(entry.stop - entry.start for entry in entries if entry.state not in ("planned", "uploaded"))
     waiting = records - begun + sum(len(job.file.numbers) for job in nested if job.state is None)
     no_room = next((job.problem for job in left if job.state is None and job.problem), None)
