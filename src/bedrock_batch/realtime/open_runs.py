@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bedrock_batch.answer_store.frame_links import LinkedFrames
-from bedrock_batch.answer_store.markers import Marker
+from bedrock_batch.answer_store.markers import FRAME, Marker
 from bedrock_batch.answer_store.questions import DIGEST, DIGEST_BYTES
 from bedrock_batch.answer_store.segments import answer_table, merge_tables
 from bedrock_batch.answer_store.store import AnswerStore, Positions
@@ -211,7 +211,11 @@ class AnswerAdoption:
     def _take(self, answer: LabelledAnswer) -> None:
         output = answer.output
         content = read_output(output.body)
-        if not output.frame or len(answer.question) != DIGEST_BYTES or not is_complete(content.stop_reason):
+        if (
+            not FRAME.fullmatch(output.frame)
+            or len(answer.question) != DIGEST_BYTES
+            or not is_complete(content.stop_reason)
+        ):
             return
         body = json.dumps(output.body, separators=(",", ":")).encode("ascii")
         origin = output.model_id, output.prefilled, output.source

@@ -13,8 +13,10 @@ from bedrock_batch.answer_store.place import LocalPlace
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.ledger.document import JobEntry, LedgerDocument, encode_document
+from bedrock_batch.ledger.journal import LabelledAnswer
 from bedrock_batch.ledger.local_store import LocalLedgerStore
-from bedrock_batch.realtime.open_runs import DEAD_SECONDS, OpenRun, note_collected, note_seen
+from bedrock_batch.realtime.open_runs import DEAD_SECONDS, AnswerAdoption, OpenRun, note_collected, note_seen
+from bedrock_batch.records import ModelOutput
 from helpers.answer_stores import FRAME
 
 RUN = "a" * 16
@@ -107,3 +109,13 @@ def test_a_run_that_went_on_during_a_wait_keeps_its_marker(tmp_path: Path, beat:
     document = LedgerDocument(run_id=RUN, parts={}, beat=3)
     marker = Marker(RUN, store.location, FRAME, "m")
     assert is_open(tmp_path, marker, document, note=note_collected) == stays
+
+
+@pytest.mark.parametrize(("frame", "kept"), [(FRAME, 1), ("", 0), ("../../../elsewhere", 0), ("a\0/" + "0" * 31, 0)])
+def test_an_adopted_answer_stays_in_the_store(tmp_path: Path, frame: str, kept: int) -> None:
+    """A damaged line in the ledger of a killed run would make the step write beside its answer store."""
+    body = {"content": [{"type": "text", "text": "{}"}], "stop_reason": "end_turn"}
+    answer = LabelledAnswer(b"q" * 16, 5, ModelOutput(0, body, "m", "realtime", frame=frame))
+    marker = Marker(RUN, "s3://b/in/run/ledger.json", FRAME, "m")
+    assert AnswerAdoption(AnswerStore(LocalPlace(tmp_path / "a" / "b")), marker).keep([answer]) == kept
+    assert len(list(tmp_path.rglob("*.parquet"))) == kept
