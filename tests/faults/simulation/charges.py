@@ -20,6 +20,7 @@ class Charges:
     charged: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
     kept: set[str] = field(default_factory=set)
+    written: set[bytes] = field(default_factory=set)
     failures: Counter[str] = field(default_factory=Counter)
     in_flight: dict[Machine, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     creating: dict[Machine, list[str]] = field(default_factory=dict)
@@ -43,7 +44,10 @@ class Charges:
         self.kept.discard(question)
 
     def keep(self, data: bytes) -> None:
-        """Note the answers that a process has written to its journal."""
+        """Note the answers that a process has written to its journal; a write that S3 repeats is none."""
+        if data in self.written:
+            return
+        self.written.add(data)
         for asked in self.in_flight.values():
             for question in asked.values():
                 if str(code_of(question)).encode() in data:
