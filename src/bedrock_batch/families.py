@@ -43,6 +43,10 @@ class Capabilities:
     """`default` thinks unless a request disables it, `always` cannot be disabled; both think within `max_tokens`."""
     prompt_cache: bool | None = None
     """Cache markers, in real time only."""
+    cache_minimum: int | None = None
+    """The least tokens before a cache marker; the service ignores a marker behind fewer."""
+    cache_hour: bool | None = None
+    """Cache markers that last for an hour, not only for five minutes."""
     flex: bool | None = None
     """The service tier `flex`, in real time only."""
     priority: bool | None = None
@@ -81,20 +85,27 @@ _CLAUDE_3 = Capabilities(
     priority=False, batch=True, max_output_tokens=4096,
 )  # fmt: skip
 _CLAUDE_4 = replace(
-    _CLAUDE_3, family="claude-4", thinking="budget", prompt_cache=True, profile_required=True,
-    max_output_tokens=64000, burndown=5.0,
+    _CLAUDE_3, family="claude-4", thinking="budget", prompt_cache=True, cache_minimum=1024, cache_hour=False,
+    profile_required=True, max_output_tokens=64000, burndown=5.0,
 )  # fmt: skip
-_CLAUDE_45 = replace(_CLAUDE_4, family="claude-4-5", sampling="either", json_schema=True, national_profiles=True)
-_CLAUDE_46 = replace(_CLAUDE_45, family="claude-sonnet-4-6", prefill=False, thinking="any")
+_CLAUDE_45 = replace(
+    _CLAUDE_4, family="claude-4-5", sampling="either", json_schema=True, cache_minimum=4096, cache_hour=True,
+    national_profiles=True,
+)  # fmt: skip
+_CLAUDE_46 = replace(_CLAUDE_45, family="claude-sonnet-4-6", prefill=False, thinking="any", cache_minimum=1024)
 _CLAUDE_47 = replace(
-    _CLAUDE_46, family="claude-opus-4-7", sampling="none", thinking="adaptive", json_schema=False, batch=None,
-    max_output_tokens=128000,
+    _CLAUDE_46, family="claude-opus-4-7", sampling="none", thinking="adaptive", json_schema=False, cache_minimum=2048,
+    batch=None, max_output_tokens=128000,
 )  # fmt: skip
-_CLAUDE_5 = replace(_CLAUDE_47, family="claude-sonnet-5", json_schema=True, thinking="default", burndown=10.0)
-_CLAUDE_55 = replace(_CLAUDE_5, family="claude-sonnet-5-5", json_schema=False, forced_tool=False, thinking="always")
+_CLAUDE_5 = replace(
+    _CLAUDE_47, family="claude-sonnet-5", json_schema=True, thinking="default", cache_minimum=1024, burndown=10.0
+)
+_CLAUDE_55 = replace(
+    _CLAUDE_5, family="claude-sonnet-5-5", json_schema=False, forced_tool=False, thinking="always", cache_minimum=512
+)
 _NOVA = Capabilities(
-    "nova", prefill=True, forced_tool=True, prompt_cache=True, flex=False, priority=False, batch=True,
-    max_output_tokens=10000,
+    "nova", prefill=True, forced_tool=True, prompt_cache=True, cache_minimum=1024, cache_hour=False,
+    flex=False, priority=False, batch=True, max_output_tokens=10000,
 )  # fmt: skip
 _OPEN = Capabilities("mistral", json_schema=True, prompt_cache=False, batch=True, max_output_tokens=8192)
 _TIERS = replace(_OPEN, flex=True, priority=True)
@@ -103,7 +114,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(("anthropic.claude-3-haiku", "anthropic.claude-3-sonnet", "anthropic.claude-3-opus"), _CLAUDE_3),
     Family(
         ("anthropic.claude-3-5-haiku", "anthropic.claude-3-5-sonnet"),
-        replace(_CLAUDE_3, family="claude-3-5", prompt_cache=None, max_output_tokens=8192),
+        replace(_CLAUDE_3, family="claude-3-5", prompt_cache=None, cache_minimum=2048, max_output_tokens=8192),
     ),
     Family(("anthropic.claude-3-7-sonnet", "anthropic.claude-sonnet-4"), _CLAUDE_4),
     Family(("anthropic.claude-opus-4",), replace(_CLAUDE_4, family="claude-opus-4", max_output_tokens=32000)),
@@ -111,23 +122,27 @@ FAMILIES: tuple[Family, ...] = (
         ("anthropic.claude-opus-4-1",),
         replace(_CLAUDE_4, family="claude-opus-4-1", sampling="either", max_output_tokens=32000),
     ),
-    Family(
-        ("anthropic.claude-haiku-4-5", "anthropic.claude-sonnet-4-5", "anthropic.claude-opus-4-5"),
-        _CLAUDE_45,
-    ),
+    Family(("anthropic.claude-haiku-4-5", "anthropic.claude-opus-4-5"), _CLAUDE_45),
+    Family(("anthropic.claude-sonnet-4-5",), replace(_CLAUDE_45, family="claude-sonnet-4-5", cache_minimum=1024)),
     Family(("anthropic.claude-sonnet-4-6",), _CLAUDE_46),
     Family(
         ("anthropic.claude-opus-4-6",),
-        replace(_CLAUDE_46, family="claude-opus-4-6", max_output_tokens=128000),
+        replace(_CLAUDE_46, family="claude-opus-4-6", cache_minimum=4096, max_output_tokens=128000),
     ),
     Family(("anthropic.claude-opus-4-7",), _CLAUDE_47),
     Family(
         ("anthropic.claude-opus-4-8",),
-        replace(_CLAUDE_47, family="claude-opus-4-8", json_schema=None, burndown=15.0),
+        replace(_CLAUDE_47, family="claude-opus-4-8", json_schema=None, cache_minimum=1024, burndown=15.0),
     ),
     Family(("anthropic.claude-sonnet-5",), _CLAUDE_5),
-    Family(("anthropic.claude-haiku-5-5",), replace(_CLAUDE_5, family="claude-haiku-5-5", json_schema=None)),
-    Family(("anthropic.claude-opus-5",), replace(_CLAUDE_5, family="claude-opus-5", json_schema=False, batch=True)),
+    Family(
+        ("anthropic.claude-haiku-5-5",),
+        replace(_CLAUDE_5, family="claude-haiku-5-5", json_schema=None, cache_minimum=512),
+    ),
+    Family(
+        ("anthropic.claude-opus-5",),
+        replace(_CLAUDE_5, family="claude-opus-5", json_schema=False, cache_minimum=512, batch=True),
+    ),
     Family(("anthropic.claude-sonnet-5-5",), _CLAUDE_55),
     Family(("anthropic.claude-opus-5-5",), replace(_CLAUDE_55, family="claude-opus-5-5", json_schema=None)),
     Family(

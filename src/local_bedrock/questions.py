@@ -76,6 +76,10 @@ class Answer:
     texts: tuple[str, ...] = ()
     vectors: tuple[tuple[float, ...], ...] = ()
     embedding: EmbeddingRequest | None = None
+    cache_read: int = 0
+    """Tokens that the prompt cache supplied; `input_tokens` does not include them."""
+    cache_written: int = 0
+    cache_ttl: str = "5m"
 
 
 def prompt_hash(prompt: str, system: str = "") -> str:

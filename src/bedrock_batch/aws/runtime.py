@@ -36,6 +36,15 @@ def knows_service_tier(client: BedrockRuntimeClient, operation: str) -> bool:
     return supports(client, operation, "serviceTier")
 
 
+def knows_cache_points(client: BedrockRuntimeClient, *, for_an_hour: bool = False) -> bool:
+    """Return whether the installed botocore sends cache points with Converse, and for an hour if that is asked."""
+    model = client.meta.service_model
+    if "CachePointBlock" not in model.shape_names:
+        return False
+    shape: Any = model.shape_for("CachePointBlock")
+    return not for_an_hour or "ttl" in shape.members
+
+
 def invoke_model(client: BedrockRuntimeClient, model_id: str, body: bytes, tier: str | None = None) -> dict[str, Any]:
     """Send a JSON body to a model and return the body of the response; try once, raise `AwsError` if that fails.
 

@@ -79,6 +79,13 @@ class PromptSize:
         )
 
 
+def static_tokens(model_input: ModelInput, beginning: str) -> float:
+    """Return the estimated tokens that all requests begin with: those around the prompts, and what these begin with."""
+    around = max(0, len(model_input.head) + len(model_input.tail) - _WIRE_CHARACTERS)
+    extra = 0 if beginning.isascii() else len(beginning.encode("utf-8", "surrogatepass")) - len(beginning)
+    return text_tokens(around, 0) + text_tokens(len(beginning), extra)
+
+
 def text_tokens(characters: int, extra_bytes: int) -> float:
     """Return the estimated number of tokens of a text."""
     return characters / CHARACTERS_PER_TOKEN + extra_bytes * TOKENS_PER_EXTRA_BYTE

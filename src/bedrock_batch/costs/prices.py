@@ -109,6 +109,17 @@ class Price:
         whole = price.cost("realtime", input_tokens, output_tokens, request=True)
         return whole + more * (self.long_factor_input if is_long else 1.0) / MILLION
 
+    def saved_by_cache(self, prefix_tokens: float, requests: int, *, for_an_hour: bool = False) -> float | None:
+        """Return what a prompt cache saves if the first request writes a prefix and all others read it, in USD.
+
+        None if the prices of the cache are not known.
+        """
+        write = self.cache_write_1h if for_an_hour else self.cache_write
+        if self.cache_read is None or requests < 1:
+            return None
+        written = (self.input if write is None else write) - self.input
+        return prefix_tokens * ((self.input - self.cache_read) * (requests - 1) - written) / MILLION
+
     def as_dict(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 

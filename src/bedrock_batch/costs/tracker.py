@@ -143,6 +143,16 @@ class CostTracker:
         with self._lock:
             return dict(sorted(sum((usage.tiers for usage in self._usage.values()), Counter[str]()).items()))
 
+    def cache_use(self) -> dict[str, Any]:
+        """Return the tokens that were read from a prompt cache and written into it, and what that saved in USD."""
+        with self._lock:
+            rows = list(self._usage.values())
+            return {
+                "cache_read_tokens": sum(usage.cache_read_tokens for usage in rows),
+                "cache_write_tokens": sum(usage.cache_write_tokens for usage in rows),
+                "saved_usd": round(sum(usage.saved_by_cache_usd for usage in rows), DIGITS),
+            }
+
     @property
     def stopped(self) -> str | None:
         """The reason why a record was not asked, or None if all were."""

@@ -66,6 +66,11 @@ def summarize_run(
             "served": processor.spending.tiers,
             "notes": list(processor.realtime.tiers.notes),
         },
+        "prompt_caching": {
+            "asked_for": processor.settings.prompt_caching,
+            **processor.spending.cache_use(),
+            "notes": list(processor.realtime.caching.notes),
+        },
         "max_tokens": observe("the advice on max_tokens", lambda: _max_tokens(processor, run), None),
         "shared_prompts": _shared_prompts(processor),
         "truncation_stats": processor.truncation_stats,

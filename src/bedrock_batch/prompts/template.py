@@ -90,6 +90,11 @@ class PromptTemplate:
         return tuple(name for name in found if name not in self._names)
 
     @property
+    def beginning(self) -> str:
+        """What every prompt begins with; empty if rules of the row come first."""
+        return "" if self.rules is not None and not self._has_slot else self._literals[0]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read to render a row."""
         return tuple(dict.fromkeys((*self.placeholders, *((self.rules.column,) if self.rules else ()))))

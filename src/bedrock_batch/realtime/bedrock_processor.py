@@ -95,7 +95,12 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         """Asks the models in real time."""
         # `process_batch_inference` hands its tracker on, so the tracker is looked up at each call.
         return RealtimeInvoker(
-            self.settings, self.context, self.primary_model, self.fallback_model, lambda: self.spending.refusal()
+            self.settings,
+            self.context,
+            self.primary_model,
+            self.fallback_model,
+            lambda: self.spending.refusal(),
+            self.template.beginning,
         )
 
     @cached_property
@@ -128,6 +133,7 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         self.prompt_size = PromptSize()
         self.realtime.tiers.reset()
         self.measured = None
+        self.realtime.caching.reset()
         for model in (self.primary_model, self.fallback_model):
             if model is not None:
                 model.reset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from bedrock_batch.ledger.fence import Fence
 from bedrock_batch.ledger.journal import AnswerJournal
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.models.negotiation import NegotiatedModel
+from bedrock_batch.realtime.prompt_caching import CacheUse
 from bedrock_batch.realtime.rate_limiter import RateLimiter
 from bedrock_batch.realtime.service_tiers import ServiceTiers
 from bedrock_batch.realtime.worker_pool import HaltedError, map_in_order
@@ -60,6 +61,7 @@ class RealtimeInvoker:
         primary: NegotiatedModel,
         fallback: NegotiatedModel | None = None,
         refusal: Callable[[], str | None] = lambda: None,
+        beginning: str = "",
     ) -> None:
         self._settings = settings
         self._context = context
@@ -74,6 +76,7 @@ class RealtimeInvoker:
         # A timeout does not show that the service is out of reach: a long generation may exceed the read timeout.
         reached_late = OUT_OF_REACH - {ErrorKind.TIMEOUT}
         self.tiers = ServiceTiers(settings.service_tier, context)
+        self.caching = CacheUse(settings, context, beginning)
         self._contact = Contact("bedrock-runtime", context.log, context.clock, reached_late)
         self.limiter = RateLimiter(
             settings.rate_limit_per_second,
@@ -159,19 +162,30 @@ class RealtimeInvoker:
         """Return the output of a model; downgrade service tier and output mode as long as the service refuses them."""
         earlier = 0
         while True:
-            model, tier = negotiated.current, self.tiers.of(negotiated, purpose)
+            model = negotiated.current
+            tier = self.tiers.of(negotiated, purpose)
+            request, is_marked = self.caching.request(negotiated.capabilities, model, record.prompt)
             try:
-                return self._send(model, record, gate, earlier, tier)
+                with self.caching.turn(model.model_id, marked=is_marked, check=gate.check):
+                    return self._send(model, request, tier, record, gate, earlier)
             except AwsError as error:
-                is_refused = self.tiers.give_up(model.model_id, tier, error)
-                if not is_refused and (
-                    error.kind is not ErrorKind.VALIDATION or negotiated.downgrade(model, error.message) is None
+                if not (
+                    self.tiers.give_up(model.model_id, tier, error)
+                    or self.caching.give_up(model.model_id, error, marked=is_marked)
+                    or (error.kind is ErrorKind.VALIDATION and negotiated.downgrade(model, error.message))
                 ):
                     raise
                 earlier += error.attempts
 
-    def _send(self, model: ModelInput, record: Record, gate: Gate, earlier: int, tier: str | None) -> ModelOutput:
-        request = model.request(record.prompt)
+    def _send(
+        self,
+        model: ModelInput,
+        request: bytes | Mapping[str, Any],
+        tier: str | None,
+        record: Record,
+        gate: Gate,
+        earlier: int,
+    ) -> ModelOutput:
         tries, started = earlier, 0.0
 
         def attempt() -> dict[str, Any]:

@@ -110,8 +110,8 @@ def _read_text(content: Any, path: str) -> tuple[str, bool]:
         return content or "", False
     if not isinstance(content, list):
         raise BodyError(f"{path}: Input should be a valid string or list")
-    texts = []
-    marked = False
+    texts: list[str] = []
+    marked = behind_marker = False
     for i, block in enumerate(content):
         kind = block.get("type") if isinstance(block, dict) else None
         if kind is None:
@@ -127,9 +127,13 @@ def _read_text(content: Any, path: str) -> tuple[str, bool]:
                 raise BodyError("messages: text content blocks must be non-empty")
             if not block["text"].strip():
                 raise BodyError("messages: text content blocks must contain non-whitespace text")
-            texts.append(block["text"])
+            if behind_marker:  # a marker splits a text and adds nothing to it
+                texts[-1] += block["text"]
+            else:
+                texts.append(block["text"])
         if kind == "tool_result":
             texts.append(_read_text(block.get("content"), f"{path}.{i}.tool_result.content")[0])
+        behind_marker = kind == "text" and "cache_control" in block
         marked = marked or "cache_control" in block
     return "\n".join(texts), marked
 
@@ -194,6 +198,11 @@ def _read_thinking(body: Mapping[str, Any]) -> str | None:
     return str(kind)
 
 
+def _written_by_time(answer: Answer) -> dict[str, int]:
+    times = {"5m": 0, "1h": 0, answer.cache_ttl: answer.cache_written}
+    return {f"ephemeral_{ttl}_input_tokens": count for ttl, count in times.items()}
+
+
 def write_message(answer: Answer, model: str) -> dict[str, Any]:
     """Return the Messages response for an answer."""
     content: list[dict[str, Any]] = []
@@ -214,8 +223,9 @@ def write_message(answer: Answer, model: str) -> dict[str, Any]:
         "stop_sequence": answer.stopped_at,
         "usage": {
             "input_tokens": answer.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
+            "cache_creation_input_tokens": answer.cache_written,
+            "cache_read_input_tokens": answer.cache_read,
+            **({"cache_creation": _written_by_time(answer)} if answer.cache_written else {}),
             "output_tokens": answer.output_tokens,
         },
     }

@@ -55,7 +55,16 @@ def read_converse(params: Mapping[str, Any]) -> Question:
 
 
 def _read_text(blocks: Iterable[Mapping[str, Any]]) -> str:
-    return "\n".join(text for block in blocks if (text := read_block_text(block)))
+    texts: list[str] = []
+    behind_marker = False
+    for block in blocks:
+        text = read_block_text(block)
+        if text and behind_marker and texts:  # a marker splits a text and adds nothing to it
+            texts[-1] += text
+        elif text:
+            texts.append(text)
+        behind_marker = "cachePoint" in block
+    return "\n".join(texts)
 
 
 def read_tools(tool_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,10 +135,24 @@ def write_converse(answer: Answer, latency_ms: int = 1) -> dict[str, Any]:
         "usage": {
             "inputTokens": answer.input_tokens,
             "outputTokens": answer.output_tokens,
-            "totalTokens": answer.input_tokens + answer.output_tokens,
+            "totalTokens": answer.input_tokens + answer.output_tokens + answer.cache_read + answer.cache_written,
+            **_cache_counters(answer),
         },
         "metrics": {"latencyMs": latency_ms},
     }
+
+
+def _cache_counters(answer: Answer) -> dict[str, Any]:
+    """Return the counters of the prompt cache; none for a request that did not use it."""
+    if not (answer.cache_read or answer.cache_written):
+        return {}
+    counters: dict[str, Any] = {
+        "cacheReadInputTokens": answer.cache_read,
+        "cacheWriteInputTokens": answer.cache_written,
+    }
+    if answer.cache_written:
+        counters["cacheDetails"] = [{"ttl": answer.cache_ttl, "inputTokens": answer.cache_written}]
+    return counters
 
 
 class ConverseRecordWriter:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from local_bedrock.answers.schema_answers import estimate_tokens
@@ -12,6 +14,7 @@ from local_bedrock.errors import AwsError
 from local_bedrock.journal import Journal
 from local_bedrock.jsonio import dump_json, load_json
 from local_bedrock.models.converse import read_converse, write_converse
+from local_bedrock.models.prompt_cache import MarkedPrefix, PromptCache, marked_prefix
 from local_bedrock.models.registry import Model, ModelRegistry
 from local_bedrock.models.service_tiers import check_tier
 from local_bedrock.models.streams import split_converse, split_model_output
@@ -29,6 +32,7 @@ class Runtime:
         self._registry = registry
         self._journal = journal
         self._behaviour = behaviour
+        self._cache = PromptCache(time.time)
 
     def invoke_model(self, params: Mapping[str, Any]) -> Response:
         """InvokeModel: request and response bodies have the model's own format."""
@@ -40,6 +44,8 @@ class Runtime:
             **json_headers(),
             "X-Amzn-Bedrock-Input-Token-Count": str(answer.input_tokens),
             "X-Amzn-Bedrock-Output-Token-Count": str(answer.output_tokens),
+            "X-Amzn-Bedrock-Cache-Read-Input-Token-Count": str(answer.cache_read),
+            "X-Amzn-Bedrock-Cache-Write-Input-Token-Count": str(answer.cache_written),
             "X-Amzn-Bedrock-Invocation-Latency": "1",
         }
         return Response(200, headers, dump_json(self._registry.write_body(model, answer)))
@@ -63,16 +69,29 @@ class Runtime:
     def _answer_body(self, model: Model, params: Mapping[str, Any], tier: str | None) -> Answer:
         _refuse_guardrail(params.get("guardrailIdentifier"))
         try:
-            question = self._registry.read_body(model, _read_json(params.get("body")), in_batch=False)
+            body = _read_json(params.get("body"))
+            question = self._registry.read_body(model, body, in_batch=False)
             answer = self._registry.answer(model, question)
         except BodyError as error:
             raise AwsError("ValidationException", error.message) from error
-        self._charge(question, answer, tier)
-        return answer
+        return self._charge(model, question, answer, tier, marked_prefix(body))
 
-    def _charge(self, question: Question, answer: Answer, tier: str | None) -> None:
-        tokens = {"input": answer.input_tokens, "output": answer.output_tokens}
+    def _charge(
+        self, model: Model, question: Question, answer: Answer, tier: str | None, prefix: MarkedPrefix | None
+    ) -> Answer:
+        """Charge an answer, and return it with the use of the prompt cache."""
+        cached = self._cache.use(model.id, prefix, answer.input_tokens)
+        rest = answer.input_tokens - cached.read - cached.written
+        tokens = {
+            "input": rest,
+            "output": answer.output_tokens,
+            "cache_read": cached.read,
+            f"cache_write_{cached.ttl}": cached.written,
+        }
         self._journal.charge_realtime(prompt_hash(question.prompt, question.system), tier or "default", tokens)
+        return replace(
+            answer, input_tokens=rest, cache_read=cached.read, cache_written=cached.written, cache_ttl=cached.ttl
+        )
 
     def converse(self, params: Mapping[str, Any]) -> Response:
         """Converse: all models share one format."""
@@ -107,8 +126,7 @@ class Runtime:
             prefix = "The model returned the following errors: " if error.by_model else ""
             text = f"{prefix}{error.message}"
             raise AwsError("ValidationException", text) from error
-        self._charge(question, answer, tier)
-        return answer
+        return self._charge(model, question, answer, tier, marked_prefix(params))
 
     def count_tokens(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """CountTokens: as at AWS, for bare ids of Claude models only. The count is an estimate."""

@@ -311,3 +311,21 @@ def test_a_bad_setting_under_local_is_one_message(make_world: Callable[..., Worl
     assert name in done.stderr
     assert value in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_plan_shows_what_a_prompt_cache_saves(make_world: Callable[..., World]) -> None:
+    """A user would not learn that a long beginning of the prompts costs a tenth in real time."""
+    world = make_world(BEDROCK_PRIMARY_MODEL_ID="us.anthropic.claude-sonnet-4-6", BEDROCK_BATCH_MODE="realtime")
+    short = plan_of(world)
+    assert short["prompt_caching"]["saved_usd"] is None
+    assert "the model needs 1024" in short["prompt_caching"]["reason"]
+    place = world.processing / "input" / "templates" / "prompts.json"
+    prompts = json.loads(place.read_text(encoding="utf-8"))
+    prompts["user_prompt_template"] = "Read this with care. " * 280 + "{text}"
+    place.write_text(json.dumps(prompts), encoding="utf-8")
+    plan = plan_of(world)
+    shared = plan["prompt_caching"]["shared_tokens"]
+    assert plan["prompt_caching"]["saved_usd"] == pytest.approx(shared * (59 * 2.97 - 0.825) / 1e6, rel=1e-3)
+    assert "saved by cache" in render_plan(plan)
+    run = world.answer()
+    assert run.summary["prompt_caching"]["saved_usd"] == pytest.approx(plan["prompt_caching"]["saved_usd"], rel=0.2)

@@ -67,6 +67,7 @@ MODELS = (
     "xai.grok-4-fast",
     "qwen.qwen3-32b-v1:0",
     "qwen.qwen3-235b-a22b-2507-v1:0",
+    "qwen.qwen3-coder-30b-a3b-v1:0",
 )
 
 

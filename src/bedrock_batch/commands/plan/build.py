@@ -11,6 +11,7 @@ from typing import Any, get_args
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.batch.jobs.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.mode import Decision
+from bedrock_batch.commands.plan.caching import describe_caching
 from bedrock_batch.commands.plan.counting import refine
 from bedrock_batch.commands.plan.lint import find_problems
 from bedrock_batch.commands.plan.reading import Reading, ShownPrompt, read_prompts
@@ -68,6 +69,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
         "prompts": [_describe_prompt(prompt, show_rows) for prompt in reading.shown],
         "estimate": estimate.as_dict(),
         "cost": _describe_cost(processor, estimate),
+        "prompt_caching": describe_caching(processor, estimate.records),
         "time": _describe_time(settings, estimate, len(jobs.jobs)),
         "problems": [
             *prepared.warnings,

@@ -100,6 +100,7 @@ def _figures(plan: Mapping[str, Any]) -> Iterator[str]:
     for label, key in (("batch", "batch_usd"), ("real time", "realtime_usd")):
         if cost[key]:
             yield f"  {label:15}" + "".join(f"{format_usd(cost[key][name]):>13}" for name in ("low", "likely", "high"))
+    yield from _caching(plan["prompt_caching"])
     seconds = time["realtime_seconds"]
     yield "  time, real time" + "".join(f"{format_duration(seconds[name]):>13}" for name in ("low", "likely", "high"))
     if time["batch_seconds"]:
@@ -114,6 +115,14 @@ def _figures(plan: Mapping[str, Any]) -> Iterator[str]:
             f"{' (assumed: half)' if price['batch_assumed'] else ''}."
         )
     yield from _wrapped(f"Time: {time['note']}.")
+
+
+def _caching(caching: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the likely saving by a prompt cache, from the real-time cost above."""
+    saved = caching["saved_usd"]
+    if saved:
+        tokens = f"{caching['shared_tokens']:,} tokens of each request"
+        yield f"  {'saved by cache':15}{'':13}{format_usd(saved):>13}   real time, {tokens} are read from the cache"
 
 
 def _problems(plan: Mapping[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from bedrock_batch.environment.variables.variable import Group
 REALTIME = Group("Real time")
 
 ConcurrencyMode = Literal["sequential", "concurrent"]
+PromptCaching = Literal["auto", "off", "5m", "1h"]
 ServiceTier = Literal["default", "flex", "priority", "reserved", "auto"]
 
 
@@ -56,6 +57,12 @@ class RealtimeSettings:
         "`priority` costs more, `reserved` uses capacity that the account has reserved, and `auto` takes `flex` for "
         "the real-time fallback of a batch run. After a refusal, the rest of the run uses `default`.",
         default="default",
+    )
+    prompt_caching: PromptCaching = REALTIME.setting(
+        values.choice(PromptCaching),
+        "Mark what all prompts begin with, so that the service keeps it for 5 minutes or an hour after each use and "
+        "charges less for it. `auto` marks it for 5 minutes where the model takes markers and the text is long enough.",
+        default="auto",
     )
     validation_retries: int = REALTIME.setting(
         values.integer(0, 100),
