@@ -113,9 +113,9 @@ class CostTracker:
                 price = self.book.find(output.model_id) if isinstance(output, ModelOutput) else None
                 if price is not None and isinstance(output, ModelOutput):
                     content = read_output(output.body)
-                    tokens = [content.input_tokens or 0], [content.output_tokens or 0]
+                    tokens = content.input_tokens or 0, content.output_tokens or 0
                     with self._lock:
-                        self._ahead += price.cost_of_requests("realtime", *tokens)
+                        self._ahead += price.cost_of_answer(*tokens, content.billing or Billing())
                 yield output
         finally:
             with self._lock:
