@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bedrock_batch.environment.container import check_inside
+from bedrock_batch.environment.price_values import REFERENCE_OR_PRICES, parse_prices
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.environment.value_types import (
     REFERENCE_OR_COLUMN_MAP,
-    REFERENCE_OR_PRICES,
     REFERENCE_PREFIXES,
     parse_column_map,
-    parse_prices,
 )
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError, InputError
 

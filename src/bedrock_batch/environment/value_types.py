@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal, get_args
 
 from bedrock_batch.families import parse_overrides
@@ -23,12 +22,6 @@ MAX_S3_PATH = 800  # AWS's limit for an S3 URI is 1,024 characters; the rest is 
 MAX_JOB_NAME_PREFIX = 36  # a job name has at most 63; the rest is for the run's id and the job's number
 MAX_COLUMN_PREFIX = 64
 MAX_TAGS = 200
-PRICE_KEYS = (
-    "input", "output", "batch_input", "batch_output", "flex_input", "flex_output", "priority_input", "priority_output",
-    "cache_read", "cache_write", "cache_write_1h",
-)  # fmt: skip # a list of words
-# What a price may say of itself besides the amounts.
-PRICE_NOTES = ("date", "source")
 
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _INFERENCE_PROFILE = (
@@ -75,9 +68,9 @@ def integer(low: int, high: int | None = None) -> ValueType:
     accepted = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
 
     def parse(value: str) -> int:
-        _require(re.fullmatch(r"[+-]?[0-9]{1,18}", value))
+        require(re.fullmatch(r"[+-]?[0-9]{1,18}", value))
         result = int(value)
-        _require(result >= low and (high is None or result <= high))
+        require(result >= low and (high is None or result <= high))
         return result
 
     return ValueType("integer", accepted, parse)
@@ -87,9 +80,9 @@ def number(accepted: str, is_in_range: Callable[[float], bool]) -> ValueType:
     """Return the type of the finite decimal numbers that `is_in_range` accepts and `accepted` describes."""
 
     def parse(value: str) -> float:
-        _require("_" not in value)  # float() reads 1_0 as ten
+        require("_" not in value)  # float() reads 1_0 as ten
         result = float(value)
-        _require(math.isfinite(result) and is_in_range(result))
+        require(math.isfinite(result) and is_in_range(result))
         return result
 
     return ValueType("number", accepted, parse)
@@ -100,7 +93,7 @@ def choice(literal: Any) -> ValueType:
     names: tuple[str, ...] = get_args(literal)
 
     def parse(value: str) -> str:
-        _require(value.casefold() in names)
+        require(value.casefold() in names)
         return value.casefold()
 
     return ValueType("enum", f"{', '.join(names[:-1])} or {names[-1]}", parse)
@@ -112,7 +105,7 @@ def preferences(literal: Any, alone: str) -> ValueType:
 
     def parse(value: str) -> str:
         words = [word.strip() for word in value.casefold().split(",")]
-        _require(words == [alone] or (set(words) <= set(names) and len(set(words)) == len(words)))
+        require(words == [alone] or (set(words) <= set(names) and len(set(words)) == len(words)))
         return ",".join(words)
 
     listed = f"{', '.join(names[:-1])} and {names[-1]}"
@@ -124,7 +117,7 @@ def matching(accepted: str, expression: str, max_length: int = 2048) -> ValueTyp
     compiled = re.compile(expression)
 
     def parse(value: str) -> str:
-        _require(not value or (len(value) <= max_length and compiled.fullmatch(value)))
+        require(not value or (len(value) <= max_length and compiled.fullmatch(value)))
         return value
 
     return ValueType("string", accepted, parse)
@@ -135,44 +128,44 @@ def network_ids(limit: int) -> ValueType:
 
     def parse(value: str) -> tuple[str, ...]:
         ids = _parse_names(value) if value.startswith("[") else tuple(id_.strip() for id_ in value.split(",") if value)
-        _require(len(ids) <= limit and all(_NETWORK_ID.fullmatch(id_) for id_ in ids))
+        require(len(ids) <= limit and all(_NETWORK_ID.fullmatch(id_) for id_ in ids))
         return ids
 
     return ValueType("string", f"1 to {limit} ids with commas between, or a JSON array of them", parse)
 
 
 def _parse_boolean(value: str) -> bool:
-    _require(value.casefold() in _BOOLEANS)
+    require(value.casefold() in _BOOLEANS)
     return _BOOLEANS[value.casefold()]
 
 
 def _parse_s3_path(value: str) -> str:
-    _require(not value or (len(value) <= MAX_S3_PATH and _S3_URI.fullmatch(value)))
+    require(not value or (len(value) <= MAX_S3_PATH and _S3_URI.fullmatch(value)))
     return value.rstrip("/")
 
 
 def _parse_column_prefix(value: str) -> str:
-    _require(len(value) <= MAX_COLUMN_PREFIX and value.isprintable())
+    require(len(value) <= MAX_COLUMN_PREFIX and value.isprintable())
     return value
 
 
 def _parse_description(value: str) -> str:
-    _require(value.strip())
+    require(value.strip())
     return value
 
 
 def _parse_names(value: str) -> tuple[str, ...]:
-    parsed = _load_json(value or "[]")
-    _require(isinstance(parsed, list) and all(isinstance(item, str) and item for item in parsed))
+    parsed = load_json(value or "[]")
+    require(isinstance(parsed, list) and all(isinstance(item, str) and item for item in parsed))
     return tuple(parsed)
 
 
 def parse_column_map(value: str) -> Mapping[str, str]:
     """Return the names of columns by field in a JSON text; ValueError for another, and for a name that comes twice."""
-    parsed = _load_json(value.strip() or "{}", _unique_members)
-    _require(isinstance(parsed, dict) and all(isinstance(name, str) for name in parsed.values()))
-    _require(all(name.strip() and name.isprintable() for name in parsed.values()))
-    _require(len(set(parsed.values())) == len(parsed))
+    parsed = load_json(value.strip() or "{}", _unique_members)
+    require(isinstance(parsed, dict) and all(isinstance(name, str) for name in parsed.values()))
+    require(all(name.strip() and name.isprintable() for name in parsed.values()))
+    require(len(set(parsed.values())) == len(parsed))
     return dict(parsed)
 
 
@@ -184,61 +177,34 @@ def _check_column_map(value: str) -> str:
 
 def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(members)
-    _require(len(parsed) == len(members))
+    require(len(parsed) == len(members))
     return parsed
 
 
 def _parse_tags(value: str) -> tuple[tuple[str, str], ...]:
-    parsed = _load_json(value or "{}")
-    _require(isinstance(parsed, dict) and len(parsed) <= MAX_TAGS)
-    _require(all(_TAG_KEY.fullmatch(key) for key in parsed))
-    _require(all(isinstance(item, str) and _TAG_VALUE.fullmatch(item) for item in parsed.values()))
+    parsed = load_json(value or "{}")
+    require(isinstance(parsed, dict) and len(parsed) <= MAX_TAGS)
+    require(all(_TAG_KEY.fullmatch(key) for key in parsed))
+    require(all(isinstance(item, str) and _TAG_VALUE.fullmatch(item) for item in parsed.values()))
     return tuple(parsed.items())
 
 
 def _parse_capabilities(value: str) -> Mapping[str, Any]:
-    parsed = _load_json(value or "{}")
-    _require(isinstance(parsed, dict))
+    parsed = load_json(value or "{}")
+    require(isinstance(parsed, dict))
     return parse_overrides(parsed)
 
 
-def parse_prices(value: str) -> Mapping[str, Mapping[str, Any]]:
-    """Return prices by model in a JSON text: amounts as numbers, notes as texts; ValueError for another."""
-    parsed = _load_json(value.strip() or "{}")
-    _require(isinstance(parsed, dict) and all(_is_price(entry) for entry in parsed.values()))
-    return {
-        model: {key: amount if key in PRICE_NOTES else float(amount) for key, amount in entry.items()}
-        for model, entry in parsed.items()
-    }
-
-
-def _parse_prices_unless_referenced(value: str) -> Mapping[str, Mapping[str, Any]] | str:
-    return value if value.startswith(REFERENCE_PREFIXES) else parse_prices(value)
-
-
-def _is_price(entry: Any) -> bool:
-    if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys() <= {*PRICE_KEYS, *PRICE_NOTES}:
-        return False
-    amounts = [amount for key, amount in entry.items() if key not in PRICE_NOTES]
-    return all(type(amount) in (int, float) and 0 <= amount < 1e9 for amount in amounts) and _has_notes(entry)
-
-
-def _has_notes(entry: Mapping[str, Any]) -> bool:
-    """Return whether the notes of a price are texts, and its date a day; ValueError for another date."""
-    if "date" in entry:
-        _require(isinstance(entry["date"], str))
-        date.fromisoformat(entry["date"])
-    return isinstance(entry.get("source", ""), str)
-
-
-def _load_json(value: str, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+def load_json(value: str, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Return the value of a JSON text; ValueError for any other text."""
     try:
         return json.loads(value, object_pairs_hook=make_object)
     except RecursionError:
         raise ValueError from None
 
 
-def _require(condition: object) -> None:
+def require(condition: object) -> None:
+    """Raise ValueError unless a condition is true."""
     if not condition:
         raise ValueError
 
@@ -254,12 +220,6 @@ TAGS = ValueType(
     f"a JSON object of at most {MAX_TAGS} strings: keys of 1 to 128, values of up to 256 letters, digits, spaces and "
     "._:/=+@- (AWS keeps keys that begin with aws: to itself)",
     _parse_tags,
-)
-REFERENCE_OR_PRICES = ValueType(
-    "json",
-    'a JSON object in USD per million tokens, such as {"MODEL": {"input": 3, "output": 15, "batch_input": 1.5, '
-    '"batch_output": 7.5}}; all but input and output may be left out. Or file:PATH, or s3://BUCKET/KEY',
-    _parse_prices_unless_referenced,
 )
 CAPABILITIES = ValueType(
     "json",

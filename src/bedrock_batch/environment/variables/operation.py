@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bedrock_batch.environment import value_types as values
+from bedrock_batch.environment.price_values import REFERENCE_OR_PRICES
 from bedrock_batch.environment.variables.variable import Group
 
 COST = Group("Cost")
@@ -24,7 +25,7 @@ class OperationSettings:
         "Refuse to start above this estimate, and stop submitting when the real cost reaches it.",
     )
     prices: Mapping[str, Mapping[str, Any]] | str = COST.setting(
-        values.REFERENCE_OR_PRICES,
+        REFERENCE_OR_PRICES,
         "Prices that override the bundled table; `python -m bedrock_batch.costs --update` writes such a file.",
         default="{}",
     )
