@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from helpers.batch_runs import BUCKET, ENVIRON, SCHEMA, small, write_inputs
 from helpers.step_command import step_command, step_environ
 from helpers.table_files import make_rows, read_outputs, write_table
 from local_bedrock import LocalBedrock
+from local_bedrock.behaviour import Phases
 
 INSTANCES = ("algo-1", "algo-2", "algo-3")
 # A split of two files, one with fewer rows than there are instances, and one that is Parquet.
@@ -60,6 +62,10 @@ def read_summary(folder: Path) -> dict[str, Any]:
     summary: dict[str, Any] = json.loads(path.read_text())
     assert path.stem.endswith(summary["instance"]["host"]) == (summary["instance"]["hosts"] > 1)
     return summary
+
+
+def answers_in(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(row["id"], row["llm_category"], row["llm_reason"]) for row in rows]
 
 
 def names_of(folder: Path) -> set[str]:
@@ -156,3 +162,41 @@ def test_the_same_instances_again_pay_nothing(local: LocalBedrock, tmp_path: Pat
     assert set(local.charges.values()) == {1}
     assert len(local.charges) == 45
     assert all("continues" in log for log in logs)
+
+
+def test_three_instances_take_what_one_has_paid_for(local: LocalBedrock, tmp_path: Path) -> None:
+    """A user who sets the instance count to 3 for the second run would pay for every row again."""
+    environ = {**SETTINGS, **local.environment, "BEDROCK_ANSWERS_S3_PATH": f"s3://{BUCKET}/shared"}
+    alone = tmp_path / "alone" / "ml" / "processing"
+    folders = [make_instance(tmp_path, instance) for instance in INSTANCES]
+    for folder in (alone, *folders):
+        write_inputs(folder / "input", {"train/a.csv": 60})
+    run_together([alone], environ)
+    assert local.charges.total() == 60
+    run_together(folders, environ)
+    assert local.charges.total() == 60
+    parts = [read_outputs(folder / "output" / "data")["train"] for folder in folders]
+    whole = read_outputs(alone / "output" / "data")["train"]
+    assert answers_in([row for part in parts for row in part]) == answers_in(whole)
+
+
+def test_a_run_waits_for_the_job_of_another_run_at_work(tmp_path: Path) -> None:
+    """Two pipelines that ask the same questions at the same time would both pay for them."""
+    with LocalBedrock(small(phases=Phases(0.1, 0.1, 0.1, 8.0)), answers=SCHEMA) as local:
+        local.create_bucket(BUCKET)
+        shared = {"BEDROCK_ANSWERS_S3_PATH": f"s3://{BUCKET}/shared", "BEDROCK_CANARY_RECORDS": "0"}
+        environ = step_environ({**SETTINGS, **local.environment, **shared})
+        folders = [tmp_path / name / "ml" / "processing" for name in ("first", "second")]
+        for folder, rows in zip(folders, (60, 80), strict=True):
+            write_inputs(folder / "input", {"train/a.csv": rows})
+        polled = threading.Event()
+        local.on_call(lambda call: polled.set() if call.operation == "GetModelInvocationJob" else None)
+        first, second = (step_command(folder, "--job_type", "training") for folder in folders)
+        with subprocess.Popen(first, env=environ, stderr=subprocess.DEVNULL) as at_work:
+            assert polled.wait(60)
+            done = subprocess.run(second, env=environ, capture_output=True, text=True, timeout=120, check=False)
+            assert (at_work.wait(120), done.returncode) == (0, 0), done.stderr
+        assert "attached=" in done.stderr
+        assert local.charges.total() == 80
+        whole = [read_outputs(folder / "output" / "data")["train"] for folder in folders]
+        assert answers_in(whole[1][:60]) == answers_in(whole[0])
