@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +18,11 @@ from bedrock_batch.environment.container import CONTAINER_PATHS
 from bedrock_batch.environment.settings import BY_FIELD, VARIABLES, Variable, load_settings
 from bedrock_batch.environment.variables.aliases import ALIASES
 from bedrock_batch.records import AnswerSource, ParseStatus
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
 
 ROOT = Path(__file__).parents[2]
 ENTRY = ROOT / "src" / "bedrock_batch_processing.py"
@@ -164,7 +169,9 @@ def test_the_arguments_are_those_of_the_entry_point() -> None:
 
 def test_every_dependency_is_justified() -> None:
     """A reader would find a package installed that nobody answers for, or the other way round."""
-    declared = metadata.requires("bedrock-batch-processing") or []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    # Not the metadata of the installed package, which tells of the last installation.
+    declared = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
     names = {re.split(r"[\s\[<>=!~;]", line)[0].replace("_", "-").lower() for line in declared}
     rows = re.findall(r"^\| `([A-Za-z0-9_-]+)(?:\[[a-z0-9,-]+\])?` \|", document("dependencies"), re.MULTILINE)
     assert {row.replace("_", "-").lower() for row in rows} == names - {"bedrock-batch-processing"}

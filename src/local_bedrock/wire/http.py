@@ -1,4 +1,4 @@
-"""The HTTP server: one port for Bedrock and S3, keep-alive connections, one thread per connection."""
+"""The HTTP server: one port for Bedrock and S3, keep-alive connections, one thread per connection of HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, cast
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler
 
+from local_bedrock.wire.http2 import FIRST_LINE, REST_OF_PREFACE, Http2Connection, speaks_http2
 from local_bedrock.wire.protocol import DroppedConnection, Request, Response
 
 try:
@@ -34,6 +35,20 @@ class ConnectionHandler(_HandlerBase):  # type: ignore[misc] # werkzeug and moto
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def parse_request(self) -> bool:
+        """Read the head of a request. The preface of HTTP/2 in its place begins another way to serve the connection."""
+        if self.raw_requestline != FIRST_LINE or not speaks_http2():
+            return bool(super().parse_request())
+        if self.rfile.read(len(REST_OF_PREFACE)) == REST_OF_PREFACE:
+            Http2Connection(lambda: self.rfile.read1(65_536), self.wfile.write, self._answer_http2).serve()
+        self.close_connection = True
+        return False
+
+    def _answer_http2(self, request: Request) -> Response | None:
+        refused = Response(505, {"Content-Type": "text/plain"}, b"this service has no HTTP/2 here")
+        answer: Response | None = self.server.exchange(request, lambda: refused)
+        return answer
 
     def run_wsgi(self) -> None:
         """Answer one request; werkzeug dispatches every HTTP method here."""
