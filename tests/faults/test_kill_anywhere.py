@@ -1,6 +1,6 @@
 """Pay once: the tests kill the step at its calls to AWS and at random times, and start it again.
 
-KILL_STRIDE=1 kills after every call; otherwise, after every third.
+KILL_STRIDE=1 kills after every call and before every third; without it, the tests take every third of these.
 """
 
 from __future__ import annotations
