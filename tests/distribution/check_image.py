@@ -36,6 +36,7 @@ SETTINGS = {
     "BEDROCK_BATCH_INPUT_S3_PATH": "s3://image-test/input",
     "BEDROCK_BATCH_OUTPUT_S3_PATH": "s3://image-test/output",
     "BEDROCK_BATCH_POLL_INITIAL_SECONDS": "0.2",
+    "BEDROCK_CANARY_RECORDS": "0",
 }
 
 
