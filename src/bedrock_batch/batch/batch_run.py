@@ -12,7 +12,7 @@ from shutil import rmtree
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.batch.canary import Canary
-from bedrock_batch.batch.job_blocks import job_block, last_block
+from bedrock_batch.batch.job_blocks import job_block, last_block, not_batchable
 from bedrock_batch.batch.job_methods import JobMethods
 from bedrock_batch.batch.jobs.background import BackgroundIterator
 from bedrock_batch.batch.jobs.budget import JobBudget
@@ -94,28 +94,15 @@ class BatchRun:
         Jobs end at `splits`; by default at those of an earlier start, and then by the limits. The records of jobs whose
         model AWS refuses go to the fallback model if it has batch inference.
         """
-        settings = self._settings
-        # A nested run asks the records of single jobs again, and these have a slot each.
-        limits = job_limits(settings, run.count if run is self._run else None)
-        splits = splits or [EarlierSplit(entry.stop, entry.max_bytes) for entry in run.ledger.jobs]
         ends: list[int] = []
-        files = note_end(write_job_files(records, asked, limits, run.folder, splits), ends)
         budget = JobBudget(self._processor.spending, self._context.log, reads_first=self._counts_first)
-        # Without the answers of the collected jobs, their cost would not count towards a limit.
-        skips = not (settings.batch_wait or self._counts_first or all_ended(run))
-        questions_of = partial(self._questions_of, asked=asked)
-        jobs = BackgroundIterator(
-            lambda stop: JobRunner(
-                settings, self._context, asked, run, stop, budget, questions_of, skip_collected=skips
-            ).run(files),
-            "jobs",
-        )
+        jobs = self._begin_jobs(records, asked, run, splits, budget, ends)
         refused: list[Job] = []
         left = len(self._log.left)
         for job in jobs:
             if job.left:
                 self._log.add_left(job, self._context.log)
-                _remove_files(job)
+                job.remove_files()
                 continue
             if job.refused_model and self._may_ask_fallback(asked):
                 refused.append(job)
@@ -127,13 +114,36 @@ class BatchRun:
                 yield job, outputs, answers
             if job.state is not None:
                 budget.note_read()
-            _remove_files(job)
+            job.remove_files()
             rmtree(folder)
         self._records = ends[0] if ends and run is self._run else self._records
         fallback = self._processor.fallback_model
         # The nested run numbers its jobs by the refused ones, so it begins when it is certain which those are.
         if refused and fallback is not None and len(self._log.left) == left:
             yield from self._send_to_fallback(refused, fallback.current, run)
+
+    def _begin_jobs(
+        self,
+        records: Iterable[Record],
+        asked: ModelInput,
+        run: Run,
+        splits: Sequence[EarlierSplit],
+        budget: JobBudget,
+        ends: list[int],
+    ) -> BackgroundIterator[Job]:
+        """Run jobs in the background and return those that are done; see `note_end` for `ends`."""
+        settings = self._settings
+        # A nested run asks the records of single jobs again, and these have a slot each.
+        limits = job_limits(settings, run.count if run is self._run else None)
+        splits = splits or [EarlierSplit(entry.stop, entry.max_bytes) for entry in run.ledger.jobs]
+        files = note_end(write_job_files(records, asked, limits, run.folder, splits), ends)
+        # Without the answers of the collected jobs, their cost would not count towards a limit.
+        skips = not (settings.batch_wait or self._counts_first or all_ended(run))
+        questions_of = partial(self._questions_of, asked=asked)
+        begin = partial(JobRunner, settings, self._context, asked, run)
+        return BackgroundIterator(
+            lambda stop: begin(stop, budget, questions_of, skip_collected=skips).run(files), "jobs"
+        )
 
     def _questions_of(self, job_file: JobFile, asked: ModelInput) -> JobQuestions | None:
         """Return the questions of a job, None if the run keeps no answers for others."""
@@ -191,11 +201,11 @@ class BatchRun:
             for job, outputs, answers in self._run_jobs(records, asked, nested, splits):
                 earlier = refused[job.file.index]
                 self._log.add_job(earlier, None, self._context.log)
-                oversized: Outputs = _not_batchable(earlier.file)
+                oversized: Outputs = not_batchable(earlier.file)
                 self._ask_in_real_time(earlier.file, oversized, run)
                 earlier.ended_earlier = job.ended_earlier
                 yield earlier, {**outputs, **oversized}, answers
-                _remove_files(earlier)
+                earlier.remove_files()
 
     def _outputs(self, job: Job, asked: ModelInput, run: Run, answers: AnswerCollector) -> Outputs | None:
         """Read the answers of a job into `answers` and return the outputs of all its other rows.
@@ -212,12 +222,12 @@ class BatchRun:
         self._log.add_job(job, results, self._context.log)
         outputs: Outputs = {**errors}
         if self._is_lost(job, run.ledger.job(job_file.index), results):
-            return outputs | _not_batchable(job_file)
+            return outputs | not_batchable(job_file)
         if not answers and (downgraded := self._downgrade(asked, errors.values())):
             outputs = self._send_again(job_file, downgraded, run, answers)
             if len(self._log.left) > left:
                 return None
-        outputs |= _not_batchable(job_file)
+        outputs |= not_batchable(job_file)
         self._ask_in_real_time(job_file, outputs, run)
         if job.state is not None:
             run.ledger.change_job(job_file.index, state="collected", results=asdict(results.counts))
@@ -287,13 +297,3 @@ class BatchRun:
         asked = processor.realtime.ask_each(read_records(job_file, causes), run.ledger.journal, "salvage")
         for output in processor.spending.count_ahead(asked):
             outputs[output.number] = replace(output, salvaged_from=causes[output.number])
-
-
-def _not_batchable(job_file: JobFile) -> Outputs:
-    message = "no batch job can hold this record"
-    return {number: RecordError(number, "not_batchable", message, "batch") for number in job_file.set_aside}
-
-
-def _remove_files(job: Job) -> None:
-    for path in [*job.result_paths, job.file.path, *job.file.set_aside_paths]:
-        path.unlink(missing_ok=True)

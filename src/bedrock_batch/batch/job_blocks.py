@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.batch.canary import Canary
-from bedrock_batch.batch.jobs.files import read_records
+from bedrock_batch.batch.jobs.files import JobFile, read_records
 from bedrock_batch.batch.jobs.job import Job
-from bedrock_batch.records import Record, RecordOutput
+from bedrock_batch.records import Record, RecordError, RecordOutput
 
 
 def job_block(job: Job, outputs: Mapping[int, RecordOutput], answers: AnswerCollector, canary: Canary) -> AnswerBlock:
@@ -30,3 +30,9 @@ def last_block(start: int, stop: int, answers: AnswerCollector, canary: Canary) 
     rest = canary.within(start, stop)
     answers.replaceable.update(rest)
     return AnswerBlock(start, max(rest) + 1, [], canary.find_records, answers)
+
+
+def not_batchable(job_file: JobFile) -> dict[int, RecordOutput]:
+    """Return the errors of the records that no batch job can hold."""
+    message = "no batch job can hold this record"
+    return {number: RecordError(number, "not_batchable", message, "batch") for number in job_file.set_aside}

@@ -52,6 +52,21 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-retries", type=int, metavar="N", help="tries per record in real time (default 3)")
     parser.add_argument(
+        "--processing-dir",
+        default=PROCESSING_DIR,
+        metavar="DIR",
+        help=f"root of the input and output folders (default {PROCESSING_DIR})",
+    )
+    parser.add_argument(
+        "--local", action="store_true", help="run against a local Bedrock and S3 in this process; needs no AWS account"
+    )
+    _add_sample(parser)
+    _add_commands(parser)
+    return parser
+
+
+def _add_sample(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--limit",
         type=int,
         metavar="N",
@@ -65,15 +80,9 @@ def _make_parser() -> argparse.ArgumentParser:
         dest="sample_records",
         help="answer only N rows that are drawn at random, in real time; the full run pays for the others only",
     )
-    parser.add_argument(
-        "--processing-dir",
-        default=PROCESSING_DIR,
-        metavar="DIR",
-        help=f"root of the input and output folders (default {PROCESSING_DIR})",
-    )
-    parser.add_argument(
-        "--local", action="store_true", help="run against a local Bedrock and S3 in this process; needs no AWS account"
-    )
+
+
+def _add_commands(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", action="store_true", help="show what would be done and what it would cost; no model is asked"
     )
@@ -92,7 +101,6 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--yes", action="store_true", help="with --forget: delete the answers that it lists")
     parser.add_argument("--json", action="store_true", help="with --plan, --doctor, --status or --forget: print JSON")
-    return parser
 
 
 def setting_overrides(job_args: argparse.Namespace) -> dict[str, Any]:

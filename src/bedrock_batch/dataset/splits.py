@@ -97,10 +97,9 @@ def find_splits(
     splits: list[Split] = []
     problems: list[str] = []
     for name in names or [""]:
+        folders = input_folder / name, output_folder / name
         try:
-            folder = input_folder / name
-            split = open_split(name or job_type, folder, output_folder / name, log, root or input_folder)
-            splits.append(_share_of(split, instance, name))
+            splits.append(_share_of(open_split(name or job_type, *folders, log, root or input_folder), instance, name))
         except EmptySplitError as error:
             if instance.sharded:
                 log.warning("split=%s is skipped: %s", name or job_type, error)

@@ -46,13 +46,7 @@ def summarize_run(
     run = _add_up(result)
     return {
         "schema_version": SCHEMA_VERSION,
-        "state": _state(processor, result),
-        "submission": result.submission,
-        "run_id": result.run_id,
-        "ledger": result.ledger,
-        "job_type": job_type,
-        "sample": None if sample is None else dict(sample),
-        "instance": processor.context.instance.as_dict(),
+        **_identity(job_type, processor, result, sample),
         **_overall(run),
         **original_keys(processor, result, started),
         "batch_processing_used": processor.batch_used,
@@ -61,16 +55,8 @@ def summarize_run(
         "fields": observe("the figures of fields", lambda: _fields(result), []),
         "histograms": observe("the histograms", lambda: _histograms(result, processor), _NO_HISTOGRAMS),
         "model": processor.primary_model.report(),
-        "service_tier": {
-            "asked_for": processor.settings.service_tier,
-            "served": processor.spending.tiers,
-            "notes": list(processor.realtime.tiers.notes),
-        },
-        "prompt_caching": {
-            "asked_for": processor.settings.prompt_caching,
-            **processor.spending.cache_use(),
-            "notes": list(processor.realtime.caching.notes),
-        },
+        "service_tier": _service_tier(processor),
+        "prompt_caching": _prompt_caching(processor),
         "max_tokens": observe("the advice on max_tokens", lambda: _max_tokens(processor, run), None),
         "shared_prompts": _shared_prompts(processor),
         "truncation_stats": processor.truncation_stats,
@@ -82,6 +68,37 @@ def summarize_run(
         "duration_seconds": round(seconds, 3),
         "versions": _versions(),
         "settings": processor.settings.public(),
+    }
+
+
+def _identity(
+    job_type: str, processor: BedrockBatchProcessor, result: RunResult, sample: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return which run, and which part of the rows, the summary is about, and how far the run has come."""
+    return {
+        "state": _state(processor, result),
+        "submission": result.submission,
+        "run_id": result.run_id,
+        "ledger": result.ledger,
+        "job_type": job_type,
+        "sample": None if sample is None else dict(sample),
+        "instance": processor.context.instance.as_dict(),
+    }
+
+
+def _service_tier(processor: BedrockBatchProcessor) -> dict[str, Any]:
+    return {
+        "asked_for": processor.settings.service_tier,
+        "served": processor.spending.tiers,
+        "notes": list(processor.realtime.tiers.notes),
+    }
+
+
+def _prompt_caching(processor: BedrockBatchProcessor) -> dict[str, Any]:
+    return {
+        "asked_for": processor.settings.prompt_caching,
+        **processor.spending.cache_use(),
+        "notes": list(processor.realtime.caching.notes),
     }
 
 

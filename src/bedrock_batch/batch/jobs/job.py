@@ -95,6 +95,11 @@ class Job:
             return "cost_limit"
         return "not_submitted" if self.state is None else _UNANSWERED.get(self.state.status, "stopped")
 
+    def remove_files(self) -> None:
+        """Remove the job's files from the disk of this machine."""
+        for path in [*self.result_paths, self.file.path, *self.file.set_aside_paths]:
+            path.unlink(missing_ok=True)
+
 
 def ended_state(entry: JobEntry) -> JobState:
     """Return the state of a job that had ended when the ledger was written."""

@@ -13,17 +13,15 @@ from bedrock_batch.batch.jobs.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.commands.plan.caching import describe_caching
 from bedrock_batch.commands.plan.counting import refine
-from bedrock_batch.commands.plan.lint import find_problems
+from bedrock_batch.commands.plan.lint import find_cost_problems, find_model_problems, find_problems
 from bedrock_batch.commands.plan.reading import Reading, ShownPrompt, read_prompts
 from bedrock_batch.commands.preparation import PreparedRun, StepRequest, prepare_run
 from bedrock_batch.costs.estimate import Estimate, Interval
-from bedrock_batch.costs.prices import find_stale_prices
 from bedrock_batch.dataset.splits import Split, SplitRows
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.environment.variables.batch import BatchSpread
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.run import RunOptions
-from bedrock_batch.models.model_warnings import find_model_warnings
 from bedrock_batch.realtime.answer_lookup import KnownQuestions, find_known
 from bedrock_batch.records import Source
 
@@ -50,6 +48,8 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
     jobs = _plan_jobs(settings, settings.batch_spread, reading.line_sizes, count)
     estimate = refine(processor.estimate(reading.prompt_size), reading.sample, processor)
     set_aside = len(jobs.set_aside) if decision.use_batch else 0
+    problems = find_model_problems(processor) + find_problems(reading, processor, set_aside)
+    problems += find_cost_problems(processor, estimate, decision.use_batch)
     return {
         "plan_version": PLAN_VERSION,
         "job_type": processor.context.job_type,
@@ -71,15 +71,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
         "cost": _describe_cost(processor, estimate),
         "prompt_caching": describe_caching(processor, estimate.records),
         "time": _describe_time(settings, estimate, len(jobs.jobs)),
-        "problems": [
-            *prepared.warnings,
-            *obstacles,
-            *find_model_warnings(settings, processor.context.now().date(), processor.context.clients.bedrock),
-            *find_problems(reading, processor, set_aside),
-            *_cost_problems(processor, estimate, decision.use_batch),
-            *processor.realtime.tiers.notes,
-            *find_stale_prices(processor.spending.book, [processor.effective_model_id], processor.context.now().date()),
-        ],
+        "problems": [*prepared.warnings, *obstacles, *problems],
     }
 
 
@@ -266,27 +258,6 @@ def _realtime_seconds(settings: Settings, estimate: Estimate) -> Interval:
     )
     per_second = (min(settings.rate_limit_per_second, workers / each) for each in seconds)
     return Interval(*(estimate.records / rate for rate in per_second))
-
-
-def _cost_problems(processor: BedrockBatchProcessor, estimate: Estimate, use_batch: bool) -> list[str]:
-    price = processor.expected_price()
-    limit = processor.settings.max_cost_usd
-    if price is None:
-        return [
-            f"no price is known for {processor.effective_model_id}: the plan has tokens only; give its price in "
-            "BEDROCK_PRICES"
-        ]
-    problems = []
-    if price.batch_assumed and use_batch:
-        problems.append("the batch price of this model is not listed: half of its on-demand price is assumed")
-    cost = estimate.cost(price, "batch" if use_batch else "realtime")
-    if limit is not None and cost.likely > limit:
-        problems.append(f"the likely cost is above BEDROCK_MAX_COST_USD={limit:g}: the run would be refused")
-    elif limit is not None and cost.high > limit:
-        problems.append(
-            f"the highest cost is above BEDROCK_MAX_COST_USD={limit:g}: the run may stop before all records are asked"
-        )
-    return problems
 
 
 def plan_step(request: StepRequest, *, show_rows: bool = False) -> dict[str, Any]:

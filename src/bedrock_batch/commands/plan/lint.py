@@ -1,4 +1,4 @@
-"""Finds what a user may want to correct before the run: columns, schema, limits, identical prompts."""
+"""Finds what a user may want to correct before the run: columns, schema, limits, identical prompts, model, price."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bedrock_batch.commands.plan.reading import Reading
-from bedrock_batch.costs.estimate import answer_tokens
+from bedrock_batch.costs.estimate import Estimate, answer_tokens
+from bedrock_batch.costs.prices import find_stale_prices
 from bedrock_batch.environment.settings import BY_NAME
+from bedrock_batch.models.model_warnings import find_model_warnings
 from bedrock_batch.realtime.bedrock_processor import BedrockProcessor
 from bedrock_batch.text import nearest
 
@@ -32,6 +34,39 @@ def find_problems(reading: Reading, processor: BedrockProcessor, set_aside: int)
         problems.append(f"{same} of {reading.rows} prompts are identical to an earlier one{remedy}")
     if set_aside:
         problems.append(f"{set_aside} records fit in no batch job and are asked in real time")
+    return problems
+
+
+def find_model_problems(processor: BedrockProcessor) -> list[str]:
+    """Return what is wrong with the model, its tier and its price."""
+    context, book = processor.context, processor.spending.book
+    today = context.now().date()
+    return [
+        *find_model_warnings(processor.settings, today, context.clients.bedrock),
+        *processor.realtime.tiers.notes,
+        *find_stale_prices(book, [processor.effective_model_id], today),
+    ]
+
+
+def find_cost_problems(processor: BedrockProcessor, estimate: Estimate, use_batch: bool) -> list[str]:
+    """Return what is wrong with the price of the run, and whether its cost is near or above the limit."""
+    price = processor.expected_price()
+    limit = processor.settings.max_cost_usd
+    if price is None:
+        return [
+            f"no price is known for {processor.effective_model_id}: the plan has tokens only; give its price in "
+            "BEDROCK_PRICES"
+        ]
+    problems = []
+    if price.batch_assumed and use_batch:
+        problems.append("the batch price of this model is not listed: half of its on-demand price is assumed")
+    cost = estimate.cost(price, "batch" if use_batch else "realtime")
+    if limit is not None and cost.likely > limit:
+        problems.append(f"the likely cost is above BEDROCK_MAX_COST_USD={limit:g}: the run would be refused")
+    elif limit is not None and cost.high > limit:
+        problems.append(
+            f"the highest cost is above BEDROCK_MAX_COST_USD={limit:g}: the run may stop before all records are asked"
+        )
     return problems
 
 
