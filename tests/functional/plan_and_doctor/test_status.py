@@ -12,6 +12,7 @@ from bedrock_batch.commands.status.build import status_step
 from bedrock_batch.commands.status.text import render_status
 from bedrock_batch.environment.container import container_paths
 from helpers.batch_runs import World, small
+from helpers.botocore_models import RECORD_COUNTS
 from local_bedrock.behaviour import JobFault, Phases
 from local_bedrock.journal import CallInfo
 
@@ -37,6 +38,7 @@ def status(world: World, **environ: str) -> dict[str, Any]:
     return found
 
 
+@RECORD_COUNTS
 def test_a_submitted_run_shows_its_jobs_and_what_a_start_would_do(make_world: MakeWorld) -> None:
     """A user would start an instance to learn whether the jobs have ended, or call AWS by hand for each job."""
     world = make_world(small(phases=SLOW), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from helpers.batch_runs import World, sent_lines
+from helpers.botocore_models import CACHED_PROMPTS
 from local_bedrock import LocalBedrock
 
 SONNET = "us.anthropic.claude-sonnet-4-6"
 NOVA = "amazon.nova-pro-v1:0"
 MakeWorld = Callable[..., World]
+pytestmark = CACHED_PROMPTS
 
 
 def long_world(make_world: MakeWorld, **environ: str) -> World:

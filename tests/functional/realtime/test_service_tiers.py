@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from helpers.batch_runs import World, small
+from helpers.botocore_models import SERVICE_TIERS
 from local_bedrock import Behaviour
 from local_bedrock.behaviour import RecordFaults
 
@@ -14,6 +15,7 @@ OPEN = "openai.gpt-oss-120b-1:0"
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 REALTIME = {"BEDROCK_BATCH_MODE": "realtime", "BEDROCK_PRIMARY_MODEL_ID": OPEN}
 MakeWorld = Callable[..., World]
+pytestmark = SERVICE_TIERS
 
 
 def tiers_asked(world: World) -> set[str | None]:
