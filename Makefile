@@ -69,10 +69,10 @@ build/oldest/.done: pyproject.toml constraints-oldest.txt
 
 # Old packages change neither documents and laws of text nor the order of the step's calls. The oldest set therefore leaves
 # out the contract tests, the faults (kills, endings, simulation), the tutorial, plan and forget, the tests of the local
-# Bedrock and the tools, and of the laws all but those of tables, samples, result files and answers.
+# Bedrock and the tools, and of the laws all but those of tables, result files and answers.
 OLDEST_OPTIONS ?= $(addprefix --ignore tests/,contract faults unit/local_bedrock unit/tools functional/local_bedrock \
 	functional/run/test_tutorial.py $(addprefix functional/plan_and_doctor/test_,plan.py model_warnings.py forget.py) $(addprefix property/test_,$(addsuffix \
-	_laws.py,job_plan json_repair outer_object prompt rate_limiter)))
+	_laws.py,job_plan json_repair outer_object prompt rate_limiter sample)))
 
 oldest-packages:
 	@! $(or $(OLDEST_PYTHON),false) $(FITS_OLDEST) 2>/dev/null || $(MAKE) --no-print-directory build/oldest/.done
