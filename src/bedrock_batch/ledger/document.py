@@ -46,6 +46,16 @@ class JobEntry(BaseModel):
     results: dict[str, int] | None = None
     refused_model: bool = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the job was created, or refused by the service, and not only prepared."""
+        return self.state not in ("planned", "uploaded")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a start has seen the end of the job, or its refusal."""
+        return self.state in ("ended", "collected", "refused")
+
     @field_validator("submit_time", "end_time")
     @classmethod
     def _is_a_time(cls, value: str | None) -> str | None:

@@ -41,7 +41,7 @@ class JobBudget:
 
     def refuses(self, job: Job, known: JobEntry | None) -> bool:
         """Return whether the cost limit keeps a job from beginning; a start with a higher limit may begin it."""
-        begun = known is not None and known.state not in ("planned", "uploaded")
+        begun = known is not None and known.has_begun
         if begun or not job.file.numbers or (reason := self._spending.refusal()) is None:
             return False
         job.is_over_cost, job.problem = True, f"not asked: {reason}"

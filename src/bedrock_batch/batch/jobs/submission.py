@@ -10,12 +10,10 @@ from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.errors import RunSubmitted
 from bedrock_batch.ledger.run import Run
 
-_ENDED = ("ended", "collected", "refused")
-
 
 def all_ended(run: Run) -> bool:
     """Return whether all jobs that a run has begun had ended when an earlier start looked at them."""
-    return all(entry.state in _ENDED for entry in run.ledger.jobs)
+    return all(entry.has_ended for entry in run.ledger.jobs)
 
 
 def note_end(files: Generator[JobFile, None, None], ends: list[int]) -> Iterator[JobFile]:
@@ -38,8 +36,8 @@ def submitted(run: Run, records: int, left: Collection[Job], stopped: str | None
     nested = [job for job in left if job.name not in names]
     running = [entry.records for entry in entries if entry.state == "created"]
     running += [len(job.file.numbers) for job in nested if job.state and not job.state.terminal]
-    ended = sum(entry.state in _ENDED for entry in entries)
-    begun = sum(entry.stop - entry.start for entry in entries if entry.state not in ("planned", "uploaded"))
+    ended = sum(entry.has_ended for entry in entries)
+    begun = sum(entry.stop - entry.start for entry in entries if entry.has_begun)
     waiting = records - begun + sum(len(job.file.numbers) for job in nested if job.state is None)
     no_room = next((job.problem for job in left if job.state is None and job.problem), None)
     return RunSubmitted(

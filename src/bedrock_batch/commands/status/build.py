@@ -32,7 +32,6 @@ from bedrock_batch.realtime.run_rows import parts_of_run
 from bedrock_batch.realtime.taken_questions import count_taken
 
 STATUS_VERSION = 1
-_ENDED = ("ended", "collected", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class SeenJob:
 
     @property
     def has_ended(self) -> bool:
-        return self.entry.state in _ENDED or (self.live is not None and self.live.terminal)
+        return self.entry.has_ended or (self.live is not None and self.live.terminal)
 
     @property
     def is_running(self) -> bool:
@@ -105,7 +104,7 @@ def _look_at(processor: BedrockBatchProcessor, run_id: str, entry: JobEntry) -> 
     """Return a job with its present state, which the service says for one that runs, and with its cost if it ended."""
     if entry.arn is None:
         return SeenJob(run_id, entry)
-    if entry.state in _ENDED:
+    if entry.has_ended:
         live = ended_state(entry)
     else:
         try:
@@ -138,7 +137,7 @@ def _describe(
     run_id, document, store = run
     records = source.count - _taken(document, store)
     own = [job for job in jobs if job.run_id == run_id]
-    begun = sum(job.entry.stop - job.entry.start for job in own if job.entry.state not in ("planned", "uploaded"))
+    begun = sum(job.entry.stop - job.entry.start for job in own if job.entry.has_begun)
     waiting = 0 if document is None or document.mode != "batch" or document.finished else max(0, records - begun)
     shares = processor.settings.deduplicate_prompts
     state = _state(document, jobs, waiting, shares=shares)
