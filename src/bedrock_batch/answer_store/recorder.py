@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from array import array
@@ -20,7 +19,7 @@ import pyarrow as pa
 from bedrock_batch.answer_store.frame_links import LinkedFrames
 from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answer_store.questions import Digests, QuestionLog, digest_attempts
-from bedrock_batch.answer_store.segments import answer_table
+from bedrock_batch.answer_store.segments import answer_table, encode_body
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.records import ModelOutput, attempt_of
@@ -146,7 +145,7 @@ class AnswerRecorder:
             is_known = attempt == 0 and self.known is not None and self.known[question]
             if output.source == "store" or not output.frame or is_known:
                 return
-            body = json.dumps(output.body, separators=(",", ":")).encode("ascii")
+            body = encode_body(output.body)
             origin = [output.model_id], [output.prefilled], [output.source]
             values = [body], *origin, [stop_reason], [tokens[0]], [tokens[1]]
             self._take(output.frame, [question], attempt, values)

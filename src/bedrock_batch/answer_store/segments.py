@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -45,6 +45,11 @@ SCHEMA: pa.Schema = pa.schema(
 )
 """The columns of a segment, sorted by question. `body` is the JSON text of the model's answer."""
 _VALUES = list(SCHEMA)[1:-1]
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """Return the response of a model as the column `body` holds it; ValueError or RecursionError if JSON cannot."""
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def answer_table(questions: Digests, values: Sequence[Sequence[Any]], run_id: str) -> pa.Table:

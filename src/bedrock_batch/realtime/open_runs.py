@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ import numpy as np
 from bedrock_batch.answer_store.frame_links import LinkedFrames
 from bedrock_batch.answer_store.markers import FRAME, Marker
 from bedrock_batch.answer_store.questions import DIGEST, DIGEST_BYTES
-from bedrock_batch.answer_store.segments import answer_table, merge_tables
+from bedrock_batch.answer_store.recorder import ANSWERS_AT_ONCE, BYTES_AT_ONCE
+from bedrock_batch.answer_store.segments import answer_table, encode_body, merge_tables
 from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
@@ -25,9 +25,6 @@ from bedrock_batch.ledger.store import LedgerStore
 from bedrock_batch.models.model_output import is_complete, read_output
 from bedrock_batch.text import printable, shorten
 
-# Answers are stored in groups of this many, or of this many bytes.
-ANSWERS_AT_ONCE = 20_000
-BYTES_AT_ONCE = 32 << 20
 # If a ledger stays as it is for so long, and for two of its leases, no process works on its run.
 DEAD_SECONDS = 3600.0
 # What reading a marker, a ledger or answers of another run may raise, whatever somebody has written there.
@@ -217,7 +214,7 @@ class AnswerAdoption:
             or not is_complete(content.stop_reason)
         ):
             return
-        body = json.dumps(output.body, separators=(",", ":")).encode("ascii")
+        body = encode_body(output.body)
         origin = output.model_id, output.prefilled, output.source
         figures = content.stop_reason, content.input_tokens, content.output_tokens
         self._waiting[output.frame].append((answer.question, answer.at, body, *origin, *figures))
