@@ -25,6 +25,31 @@ from bedrock_batch.text import shorten
 MESSAGE_LIMIT = 300
 
 
+class GivenUpOption:
+    """An option of requests that some models are not sent any more, by model id; all threads of a run share it.
+
+    `notes` has one sentence for each of these models, which is also logged as a warning.
+    """
+
+    def __init__(self, log: logging.Logger) -> None:
+        self.notes: list[str] = []
+        self._models: set[str] = set()
+        self._lock = threading.Lock()
+        self._log = log
+
+    def __contains__(self, model_id: str) -> bool:
+        return model_id in self._models
+
+    def add(self, model_id: str, note: str) -> None:
+        """Send the option to a model no more, and say why; do nothing if that is known already."""
+        with self._lock:
+            if model_id in self._models:
+                return
+            self._models.add(model_id)
+            self.notes.append(note)
+        self._log.warning("%s", note)
+
+
 class NegotiatedModel:
     """One model and its current model input, which is only ever downgraded; all threads of a run share it.
 

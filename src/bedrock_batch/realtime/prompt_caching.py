@@ -23,6 +23,7 @@ from bedrock_batch.environment.variables.realtime import PromptCaching
 from bedrock_batch.families import Capabilities
 from bedrock_batch.models.cache_markers import CacheMarker, Ttl, marked_request
 from bedrock_batch.models.model_input import ModelInput
+from bedrock_batch.models.negotiation import MESSAGE_LIMIT, GivenUpOption
 from bedrock_batch.text import shorten
 
 # The most of the minimums that AWS lists; it applies to a model whose minimum is not known.
@@ -30,7 +31,6 @@ HIGHEST_MINIMUM = 4096
 # Reported: "You invoked an unsupported model or your request did not allow prompt caching". The names of the members
 # are in the refusals of unknown fields.
 _REFUSAL = re.compile(r"prompt caching|cache_control|cache ?point", re.IGNORECASE)
-_MESSAGE_LIMIT = 300
 # Seconds that others wait for the first request. They go ahead without its cache if it takes longer.
 _PATIENCE = 600.0
 # A slower run would write the text anew each time, since it is forgotten after five minutes without a use.
@@ -108,12 +108,15 @@ class CacheUse:
     def reset(self) -> None:
         """Forget what the service has refused and keeps, for a new run."""
         with self._changed:
-            self._refused: set[str] = set()
+            self._given_up = GivenUpOption(self._context.log)
             self._written: set[str] = set()
             self._writing: set[str] = set()
             self._plans: dict[ModelInput, CachePlan] = {}
-            self.notes: list[str] = []
-            """Why requests were not marked although that was asked for, or not any more; one sentence each."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Why requests were not marked although that was asked for, or not any more; one sentence each."""
+        return self._given_up.notes
 
     def plan(self, able: Capabilities, asked: ModelInput) -> CachePlan:
         """Return whether the requests of a model input are marked; `able` is what its model is known to accept."""
@@ -129,12 +132,12 @@ class CacheUse:
             )
             self._plans[asked] = plan
             if plan.reason and self._settings.prompt_caching in ("5m", "1h"):
-                self._note(asked.model_id, f"model={asked.model_id} cache_marker=no: {plan.reason}")
+                self._given_up.add(asked.model_id, f"model={asked.model_id} cache_marker=no: {plan.reason}")
         return self._plans[asked]
 
     def request(self, able: Capabilities, asked: ModelInput, prompt: str) -> tuple[bytes | Mapping[str, Any], bool]:
         """Return the request for a prompt, and whether it is marked."""
-        marker = None if asked.model_id in self._refused else self.plan(able, asked).marker
+        marker = None if asked.model_id in self._given_up else self.plan(able, asked).marker
         marked = marker and marked_request(asked, marker, prompt)
         return (marked, True) if marked else (asked.request(prompt), False)
 
@@ -182,15 +185,6 @@ class CacheUse:
         is_refusal = error.kind in (ErrorKind.VALIDATION, ErrorKind.ACCESS_DENIED) and _REFUSAL.search(error.message)
         if not marked or not is_refusal:
             return False
-        message = shorten(error.message, _MESSAGE_LIMIT)
-        self._note(model_id, f"model={model_id} cache_marker=refused: {message}; later requests have none")
+        message = shorten(error.message, MESSAGE_LIMIT)
+        self._given_up.add(model_id, f"model={model_id} cache_marker=refused: {message}; later requests have none")
         return True
-
-    def _note(self, model_id: str, note: str) -> None:
-        """Mark no request to a model any more, and say so once."""
-        with self._changed:
-            if model_id in self._refused:
-                return
-            self._refused.add(model_id)
-            self.notes.append(note)
-        self._context.log.warning("%s", note)

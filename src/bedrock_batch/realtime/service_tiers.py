@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/service-tiers-inference.htm
 from __future__ import annotations
 
 import re
-import threading
 
 from bedrock_batch.aws.clients import sdk_version
 from bedrock_batch.aws.error_codes import ErrorKind
@@ -15,13 +14,12 @@ from bedrock_batch.aws.runtime import knows_service_tier
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.variables.realtime import ServiceTier
 from bedrock_batch.families import Capabilities
-from bedrock_batch.models.negotiation import NegotiatedModel
+from bedrock_batch.models.negotiation import MESSAGE_LIMIT, GivenUpOption, NegotiatedModel
 from bedrock_batch.text import shorten
 
 # Reported refusals: "Reservation not found." (github.com/envoyproxy/ai-gateway/pull/1749), "service tier provided is
 # invalid" (github.com/NousResearch/hermes-agent/pull/34476) and "service tier is not supported".
 _REFUSAL = re.compile(r"service[ _]?tier|reservation not found", re.IGNORECASE)
-_MESSAGE_LIMIT = 300
 # `flex` may take minutes longer, so `auto` does not ask for it when the container ends soon.
 _ENOUGH_SECONDS = 3600.0
 
@@ -51,29 +49,30 @@ class ServiceTiers:
     def __init__(self, wanted: ServiceTier, context: RunContext) -> None:
         self._wanted = wanted
         self._context = context
-        self._lock = threading.Lock()
         self.reset()
 
     def reset(self) -> None:
         """Forget what the service has refused, for a new run."""
-        with self._lock:
-            self._refused: set[str] = set()
-            self.notes: list[str] = []
-            """Why a tier that is wanted was not sent, or not any more; one sentence each."""
+        self._given_up = GivenUpOption(self._context.log)
+
+    @property
+    def notes(self) -> list[str]:
+        """Why a tier that is wanted was not sent, or not any more; one sentence each."""
+        return self._given_up.notes
 
     def of(self, model: NegotiatedModel, purpose: str = "first") -> str | None:
         """Return the tier to ask for when a model is asked for a purpose, None for the default tier."""
         if self._wanted == "default":
             return None
         asked = model.current
-        if asked.model_id in self._refused:
+        if asked.model_id in self._given_up:
             return None
         sdk_knows = knows_service_tier(self._context.clients.bedrock_runtime, asked.invocation_type)
         tier, reason = choose_tier(
             self._wanted, model.capabilities, sdk_knows=sdk_knows, nobody_waits=self._nobody_waits(purpose)
         )
         if reason:
-            self._note(asked.model_id, f"model={asked.model_id} {reason}")
+            self._given_up.add(asked.model_id, f"model={asked.model_id} {reason}")
         return tier
 
     def _nobody_waits(self, purpose: str) -> bool:
@@ -84,17 +83,8 @@ class ServiceTiers:
         """Return whether the service refused the tier of a request, which is then not sent any more."""
         if tier is None or error.kind is not ErrorKind.VALIDATION or not _REFUSAL.search(error.message):
             return False
-        message = shorten(error.message, _MESSAGE_LIMIT)
-        self._note(
+        message = shorten(error.message, MESSAGE_LIMIT)
+        self._given_up.add(
             model_id, f"model={model_id} service_tier={tier} refused: {message}; later requests use the default tier"
         )
         return True
-
-    def _note(self, model_id: str, note: str) -> None:
-        """Send no tier to a model any more, and say so once."""
-        with self._lock:
-            if model_id in self._refused:
-                return
-            self._refused.add(model_id)
-            self.notes.append(note)
-        self._context.log.warning("%s", note)
