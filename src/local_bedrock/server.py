@@ -71,6 +71,7 @@ class LocalBedrock:
         self._closing = threading.Event()
         self._http: HttpServer | None = None
         self._runner: JobRunner | None = None
+        self._jobs_held = threading.Event()
         self._control: ControlPlane | None = None
 
     def start(self) -> LocalBedrock:
@@ -204,17 +205,34 @@ class LocalBedrock:
             total.update(fate.prompt for fate in job.fates.values() if fate.charged)
         return total
 
+    def hold_jobs(self) -> None:
+        """Keep jobs in progress until `release_jobs`, so that a test does not depend on how fast it runs."""
+        self._jobs_held.set()
+
+    def release_jobs(self) -> None:
+        """Let the jobs that `hold_jobs` keeps go on."""
+        self._jobs_held.clear()
+
     def wait_for_jobs(self, timeout: float = 60.0) -> None:
-        """Wait until every job is over; raise TimeoutError if one is still running after `timeout` seconds."""
+        """Wait until every job is over; raise TimeoutError if one is still running after `timeout` seconds.
+
+        Jobs that `hold_jobs` keeps go on meanwhile. Later jobs are kept again.
+        """
+        held = self._jobs_held.is_set()
+        self.release_jobs()
         for job in self.jobs:
             if not job.over.wait(timeout):
                 raise TimeoutError(f"the job {job.name} is still {job.status} after {timeout} s")
+        if held:
+            self.hold_jobs()
 
     def _operations(self) -> Mapping[str, Operation]:
         client = make_client("s3", self.endpoint_url, self.region, INTERNAL_MARK, max_pool_connections=50)
         self._clients.append(client)
         storage = Storage(client)
-        self._runner = JobRunner(self.behaviour.phases, self._speed, _now, lambda: self._make_work(storage))
+        self._runner = JobRunner(
+            self.behaviour.phases, self._speed, _now, lambda: self._make_work(storage), self._jobs_held
+        )
         self._control = ControlPlane(
             self._registry, self._runner, self.behaviour, storage.bucket_exists, _now, self.region, self._account_id
         )

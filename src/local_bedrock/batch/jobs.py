@@ -122,9 +122,19 @@ class JobWork:
 
 
 class JobRunner:
-    """Runs each job in a thread, through the statuses that AWS documents."""
+    """Runs each job in a thread, through the statuses that AWS documents.
 
-    def __init__(self, phases: Phases, speed: float, now: Callable[[], datetime], work: Callable[[], JobWork]) -> None:
+    While `held` is set, no job leaves the status InProgress by itself.
+    """
+
+    def __init__(
+        self,
+        phases: Phases,
+        speed: float,
+        now: Callable[[], datetime],
+        work: Callable[[], JobWork],
+        held: threading.Event,
+    ) -> None:
         self._phases = phases
         self._speed = speed
         self._now = now
@@ -132,6 +142,7 @@ class JobRunner:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._closing = threading.Event()
+        self._held = held
 
     def start(self, job: Job) -> None:
         """Start a job in a thread."""
@@ -188,7 +199,7 @@ class JobRunner:
         if fault.ends == "Expired":
             return "Expired", fault.message
         self.set_status(job, "InProgress")
-        stopped = not work.process(job, lambda share: self._pause(job, phases.in_progress * share))
+        stopped = not work.process(job, lambda share: self._pause(job, phases.in_progress * share, self._held))
         if self._closing.is_set():
             raise JobStopped
         if fault.writes_output:
@@ -203,12 +214,12 @@ class JobRunner:
         if not self._pause(job, seconds):
             raise JobStopped
 
-    def _pause(self, job: Job, seconds: float) -> bool:
-        """Wait; return False if the job must stop. It polls, because either of two events ends the wait."""
+    def _pause(self, job: Job, seconds: float, held: threading.Event | None = None) -> bool:
+        """Wait; return False if the job must stop. It polls, because any of several events ends the wait."""
         remaining = seconds / self._speed
         while not job.stop_requested.is_set() and not self._closing.is_set():
-            if remaining <= 0:
+            if remaining <= 0 and not (held and held.is_set()):
                 return True
-            job.stop_requested.wait(min(remaining, 0.1))
+            job.stop_requested.wait(min(max(remaining, 0.02), 0.1))
             remaining -= 0.1
         return False

@@ -12,16 +12,15 @@ import pytest
 import bedrock_batch_processing
 from helpers.batch_runs import StepRun, World, sent_ids, small
 from helpers.run_checks import answers_of
-from local_bedrock.behaviour import JobFault, Phases
+from local_bedrock.behaviour import JobFault
 from local_bedrock.journal import CallInfo
 
 MakeWorld = Callable[..., World]
 
-# Seconds, divided by four: much longer than a start that does not wait.
-SLOW = Phases(0.1, 0.1, 0.1, 12.0)
-
 
 def start(world: World, **environ: str) -> StepRun:
+    """Start the step without a wait. Its jobs end while `wait_for_jobs` waits."""
+    world.local.hold_jobs()
     return world.answer(BEDROCK_BATCH_WAIT="false", **environ)
 
 
@@ -53,7 +52,7 @@ def note_reads(world: World) -> list[str]:
 
 def test_a_start_submits_and_a_later_one_collects(make_world: MakeWorld, reference: dict[str, tuple[Any, ...]]) -> None:
     """A user would pay for an instance that waits a day, or find nothing when coming back."""
-    world = make_world(small(phases=SLOW))
+    world = make_world()
     run = start(world)
     assert left(run) == (3, 60, 0, 0)
     assert (run.all_rows, run.summary["splits_processed"], len(run.jobs)) == ([], [], 3)
@@ -74,7 +73,7 @@ def test_more_jobs_than_slots_are_submitted_by_later_starts(
     make_world: MakeWorld, reference: dict[str, tuple[Any, ...]]
 ) -> None:
     """A run of more jobs than slots would end without the rest, or wait for slots on a paid instance."""
-    world = make_world(small(phases=SLOW), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")
+    world = make_world(small(), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")
     run = start(world)
     assert left(run) == (2, 40, 0, 20)
     assert run.logged("20 records are not submitted yet")
@@ -95,7 +94,7 @@ def test_the_quota_of_the_account_ends_the_submission(
     make_world: MakeWorld, reference: dict[str, tuple[Any, ...]]
 ) -> None:
     """A run would wait hours for a slot that other users of the account hold, although it was told not to wait."""
-    world = make_world(small(phases=SLOW, max_concurrent_jobs=2))
+    world = make_world(small(max_concurrent_jobs=2))
     run = start(world)
     assert left(run) == (2, 40, 0, 20)
     (refused,) = (job for job in run.jobs if job["arn"] is None)
@@ -108,7 +107,7 @@ def test_the_quota_of_the_account_ends_the_submission(
 
 def test_outputs_of_an_earlier_run_stay(make_world: MakeWorld) -> None:
     """A submission would take away the outputs that the next step still reads."""
-    world = make_world(small(phases=SLOW))
+    world = make_world()
     world.answer(BEDROCK_BATCH_MODE="realtime")
     folder = Path(world.processing / "output" / "data")
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
@@ -120,7 +119,7 @@ def test_outputs_of_an_earlier_run_stay(make_world: MakeWorld) -> None:
 def test_jobs_of_another_output_mode_are_left_too(make_world: MakeWorld, reference: dict[str, tuple[Any, ...]]) -> None:
     """A refused field would make the collecting start wait for a day after all."""
     refusal = "This model does not support assistant message prefill"
-    world = make_world(small(phases=SLOW, jobs=(JobFault(ordinals=(1, 2, 3), all_records_error=refusal),)))
+    world = make_world(small(jobs=(JobFault(ordinals=(1, 2, 3), all_records_error=refusal),)))
     assert left(start(world))[3] == 0
     world.local.wait_for_jobs()
     run = start(world)
@@ -136,7 +135,7 @@ def test_jobs_of_another_output_mode_are_left_too(make_world: MakeWorld, referen
 
 def test_records_that_share_a_prompt_are_counted_once(make_world: MakeWorld) -> None:
     """The summary would promise records that nobody submits, and the run would never end."""
-    world = make_world(small(phases=SLOW), files={"train/a.csv": 30}, BEDROCK_DEDUPLICATE_PROMPTS="true")
+    world = make_world(small(), files={"train/a.csv": 30}, BEDROCK_DEDUPLICATE_PROMPTS="true")
     run = start(world)
     assert left(run)[3] == 0
     world.local.wait_for_jobs()
@@ -145,7 +144,7 @@ def test_records_that_share_a_prompt_are_counted_once(make_world: MakeWorld) -> 
 
 def test_a_run_that_another_run_holds_up_is_left(make_world: MakeWorld) -> None:
     """A run whose questions are in the jobs of another one would wait for them."""
-    world = make_world(small(phases=SLOW))
+    world = make_world()
     assert left(start(world))[0] == 3
     (world.processing / "input" / "data" / "train" / "b.csv").unlink()
     run = start(world)

@@ -13,11 +13,10 @@ from bedrock_batch.commands.status.text import render_status
 from bedrock_batch.environment.container import container_paths
 from helpers.batch_runs import World, small
 from helpers.botocore_models import RECORD_COUNTS
-from local_bedrock.behaviour import JobFault, Phases
+from local_bedrock.behaviour import JobFault
 from local_bedrock.journal import CallInfo
 
 MakeWorld = Callable[..., World]
-SLOW = Phases(0.1, 0.1, 0.1, 12.0)
 DO_NOT_WAIT = {"BEDROCK_BATCH_WAIT": "false"}
 
 
@@ -41,7 +40,8 @@ def status(world: World, **environ: str) -> dict[str, Any]:
 @RECORD_COUNTS
 def test_a_submitted_run_shows_its_jobs_and_what_a_start_would_do(make_world: MakeWorld) -> None:
     """A user would start an instance to learn whether the jobs have ended, or call AWS by hand for each job."""
-    world = make_world(small(phases=SLOW), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")
+    world = make_world(small(), BEDROCK_MAX_CONCURRENT_BATCH_JOBS="2")
+    world.local.hold_jobs()
     assert status(world)["state"] == "not_begun"
     world.answer(**DO_NOT_WAIT)
     found = status(world)
@@ -69,7 +69,8 @@ def test_a_submitted_run_shows_its_jobs_and_what_a_start_would_do(make_world: Ma
 def test_jobs_that_ask_again_are_shown(make_world: MakeWorld) -> None:
     """A user would see three ended jobs, and not why the run goes on."""
     refusal = "This model does not support assistant message prefill"
-    world = make_world(small(phases=SLOW, jobs=(JobFault(ordinals=(1, 2, 3), all_records_error=refusal),)))
+    world = make_world(small(jobs=(JobFault(ordinals=(1, 2, 3), all_records_error=refusal),)))
+    world.local.hold_jobs()
     world.answer(**DO_NOT_WAIT)
     world.local.wait_for_jobs()
     world.answer(**DO_NOT_WAIT)

@@ -16,12 +16,11 @@ from functional.resume.test_answer_reuse import answers, charged, data, write_sc
 from functional.resume.test_open_runs import ask_otherwise, delete, keys
 from helpers.batch_runs import World, sent_ids, small
 from helpers.table_files import make_rows, write_table
-from local_bedrock.behaviour import CallFault, JobFault, Phases, RecordFaults
+from local_bedrock.behaviour import CallFault, JobFault, RecordFaults
 from local_bedrock.journal import CallInfo
 
 MakeWorld = Callable[..., World]
 FILES = {"train/a.csv": 60}
-SLOW = Phases(0.1, 0.1, 0.1, 4.0)  # seconds divided by four: a job runs for one
 JOBS = {"BEDROCK_MAX_RECORDS_PER_JOB": "20"}
 
 
@@ -42,8 +41,23 @@ def interrupt_at_poll(world: World, jobs: int = 0) -> None:
     world.local.on_call(interrupt)
 
 
-def leave_jobs_running(world: World) -> None:
-    """Run the step until its three jobs run, and interrupt it."""
+def release_at_poll(world: World, polls: int = 6) -> None:
+    """Let the jobs that are held end when they have been polled so often."""
+    seen: list[int] = []
+
+    def release(call: CallInfo) -> None:
+        if call.operation == "GetModelInvocationJob" and call.when == "after":
+            seen.append(call.ordinal)
+            if len(seen) == polls:
+                world.local.release_jobs()
+
+    world.local.on_call(release)
+
+
+def leave_jobs_running(world: World, held: bool = False) -> None:
+    """Run the step until its three jobs run, and interrupt it. Jobs that are held do not end."""
+    if held:
+        world.local.hold_jobs()
     interrupt_at_poll(world, jobs=3)
     assert isinstance(world.run().error, KeyboardInterrupt)
     assert [len(sent_ids(world, job)) for job in world.local.jobs] == [20, 20, 20]
@@ -52,10 +66,11 @@ def leave_jobs_running(world: World) -> None:
 @pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
 def test_a_job_of_a_killed_run_is_attached_to(make_world: MakeWorld, ended: bool) -> None:
     """A user who stops the step, loosens the schema and starts again would pay for each job twice."""
-    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
-    leave_jobs_running(world)
+    world = make_world(files=FILES, **JOBS)
+    leave_jobs_running(world, held=True)
     if ended:
         world.local.wait_for_jobs()
+    release_at_poll(world)
     ask_otherwise(world)
     rows = make_rows(70, 0)
     write_table(data(world) / "train" / "a.csv", rows)
@@ -115,9 +130,10 @@ def test_what_the_job_leaves_unanswered_is_asked(make_world: MakeWorld) -> None:
 
 def test_the_cost_limit_holds_for_what_a_job_leaves_unanswered(make_world: MakeWorld) -> None:
     """A run that had nothing to pay for would ask all records of another run's failed job in real time, at any cost."""
-    stopped = JobFault(ends="Stopped", share=0.1, phases=SLOW)
-    world = make_world(small(phases=SLOW, jobs=(stopped,)), files=FILES, **JOBS)
-    leave_jobs_running(world)
+    stopped = JobFault(ends="Stopped", share=0.1)
+    world = make_world(small(jobs=(stopped,)), files=FILES, **JOBS)
+    leave_jobs_running(world, held=True)
+    release_at_poll(world)
     ask_otherwise(world)
     run = world.run(BEDROCK_MAX_COST_USD="0.0000001", BEDROCK_MAX_CONCURRENT_WORKERS="2")
     assert run.logged("waiting=60")
@@ -127,8 +143,9 @@ def test_the_cost_limit_holds_for_what_a_job_leaves_unanswered(make_world: MakeW
 
 def test_a_throttled_look_at_a_job_is_repeated(make_world: MakeWorld) -> None:
     """One refused call at the start would pay for a whole job of another run again."""
-    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
-    leave_jobs_running(world)
+    world = make_world(files=FILES, **JOBS)
+    leave_jobs_running(world, held=True)
+    release_at_poll(world)
     ask_otherwise(world)
     faults = [CallFault("GetModelInvocationJob")]
 
@@ -154,8 +171,8 @@ def test_the_switches_apply_to_jobs_of_other_runs(make_world: MakeWorld) -> None
 
 def test_the_plan_says_how_many_rows_wait(make_world: MakeWorld) -> None:
     """A user would be told to pay for what a job of the stopped run answers."""
-    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
-    leave_jobs_running(world)
+    world = make_world(files=FILES, **JOBS)
+    leave_jobs_running(world, held=True)
     ask_otherwise(world)
     before = [key for key in keys(world, "") if not key.startswith("output/")]  # the jobs still write there
     environ = {**world.environ, **world.local.environment}
@@ -167,14 +184,15 @@ def test_the_plan_says_how_many_rows_wait(make_world: MakeWorld) -> None:
 
 def test_a_run_without_time_to_wait_ends(make_world: MakeWorld) -> None:
     """A row would be asked while another run's job may still answer it, and paid for twice."""
-    world = make_world(small(phases=SLOW), files=FILES, **JOBS)
-    leave_jobs_running(world)
+    world = make_world(files=FILES, **JOBS)
+    leave_jobs_running(world, held=True)
     before = world.local.charges.total()
     ask_otherwise(world)
     run = world.run_short_of_time(lambda: True)
     assert "wait for" in str(run.error)
     assert world.local.count("InvokeModel") == 0
     assert world.local.charges.total() >= before
+    world.local.release_jobs()
     assert charged(world)[0] + before <= 60
 
 
