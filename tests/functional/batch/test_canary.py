@@ -11,7 +11,6 @@ from bedrock_batch.errors import ConfigurationError, RunError
 from helpers.batch_runs import World, jobs_in_order, sent_lines, small
 from helpers.run_checks import check_complete, check_paid_once
 from local_bedrock import AnswerFaults, CallFault
-from local_bedrock.behaviour import Phases
 
 Reference = dict[str, tuple[Any, ...]]
 CREATE, INVOKE = "CreateModelInvocationJob", "InvokeModel"
@@ -67,12 +66,12 @@ def test_a_run_that_does_not_wait_has_its_canary_when_it_is_collected(
     make_world: Callable[..., World], reference: Reference
 ) -> None:
     """The records of the canary would be missing from the outputs, or the second start would end over them."""
-    world = make_world(
-        small(phases=Phases(0.1, 0.1, 0.1, 6.0)), BEDROCK_CANARY_RECORDS="40", BEDROCK_BATCH_WAIT="false"
-    )
+    world = make_world(BEDROCK_CANARY_RECORDS="40", BEDROCK_BATCH_WAIT="false")
+    world.local.hold_jobs()
     assert world.answer().summary["state"] == "submitted"
     assert world.answer().summary["state"] == "submitted"
     assert len(world.realtime_ids) == 40
+    world.local.release_jobs()
     run = world.answer(BEDROCK_BATCH_WAIT="true")
     assert run.summary["state"] == "finished"
     check_complete(run, reference)

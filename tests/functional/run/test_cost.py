@@ -10,7 +10,7 @@ from bedrock_batch.errors import ConfigurationError, RunError
 from helpers.batch_runs import World, small
 from helpers.run_checks import check_paid_once
 from local_bedrock import Behaviour
-from local_bedrock.behaviour import AnswerFaults, JobFault, Phases
+from local_bedrock.behaviour import AnswerFaults, JobFault
 
 # Answers cost far more than prompts here, so that the length of the answers alone decides.
 DEAR = '{"us.anthropic.claude-sonnet-4-20250514-v1:0": {"input": 0, "output": 1000}}'
@@ -117,7 +117,8 @@ def test_the_limit_holds_over_starts_that_do_not_wait(make_world: Callable[..., 
     """Each start would count only what it reads itself, and the run would cost several times its limit."""
     settings = {"BEDROCK_PRICES": DEAR, "BEDROCK_MAX_CONCURRENT_BATCH_JOBS": "2"}
     whole = short_world(make_world).answer(**settings, BEDROCK_BATCH_RESUME="false").summary["cost"]["total_usd"]
-    world = short_world(make_world, small(phases=Phases(0.1, 0.1, 0.1, 6.0)))
+    world = short_world(make_world)
+    world.local.hold_jobs()
     settings |= {"BEDROCK_MAX_COST_USD": f"{whole * 0.75:.6f}", "BEDROCK_BATCH_WAIT": "false"}
     runs = [world.run(**settings)]
     while runs[-1].error is None and len(runs) < 5:
