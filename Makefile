@@ -6,7 +6,7 @@ SOURCES := src tests docs/examples tools
 # More workers than processors, because many tests wait for other processes. Small chunks, because slow tests are
 # neighbours and one worker would get all of them.
 WORKERS ?= 6
-PYTEST  := -m pytest -n $(WORKERS) --maxschedchunk 4
+PYTEST  := -m pytest -n $(WORKERS) --maxschedchunk 4 $(OPTIONS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-realtime test check format bench clean pyz image image-test package-test pipeline-test test-oldest packages oldest-packages fuzz mutants audit constraints pictures

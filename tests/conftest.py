@@ -1,12 +1,16 @@
-"""For all tests: an interrupt interrupts, and hypothesis sets no time limit, since a slow machine is not a failure."""
+"""For all tests: an interrupt interrupts, and hypothesis sets no time limit, since a slow machine is not a failure.
+
+With the variable CI, hypothesis draws the same examples each time; without it, each run looks at others.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 
 from hypothesis import settings
 
-settings.register_profile("without_deadline", deadline=None)
+settings.register_profile("without_deadline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("without_deadline")
 
 
