@@ -35,11 +35,12 @@ TEMPLATE = {
     "input_placeholders": ["review"],
 }
 
-# The fork server has imported everything, including what the step imports at first use, so that a start is cheap. A
-# kill still ends a whole process.
+# The fork server has imported everything, including what the step imports at first use, so that a start is cheap; the
+# SDK's descriptions of services take a third of a start. A kill still ends a whole process.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(
     [
+        "helpers.warm_sdk",
         "bedrock_batch.commands.run",
         "bedrock_batch_processing",
         "bedrock_batch.commands.preflight",
