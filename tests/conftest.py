@@ -10,6 +10,8 @@ import signal
 
 from hypothesis import settings
 
+import helpers.warm_sdk  # noqa: F401  its import is its work
+
 settings.register_profile("without_deadline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("without_deadline")
 
