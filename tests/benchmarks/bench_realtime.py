@@ -19,7 +19,7 @@ from bench_run import ROOT, local_bedrock, run_step
 
 from bedrock_batch.aws.clients import ClientFactory, make_session
 from bedrock_batch.aws.runtime import invoke_model
-from bedrock_batch.realtime.rate_limiter import RateLimiter
+from bedrock_batch.realtime.requests.rate_limiter import RateLimiter
 from local_bedrock import LocalBedrock
 
 LATENCY = 0.2

@@ -8,7 +8,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bedrock_batch.realtime.rate_limiter import RateLimiter
+from bedrock_batch.realtime.requests.rate_limiter import RateLimiter
 from helpers.virtual_time import VirtualTime
 
 rates = st.one_of(st.integers(1, 40).map(float), st.floats(0.2, 40.0))

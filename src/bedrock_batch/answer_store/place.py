@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from bedrock_batch.atomic_write import atomic_write
-from bedrock_batch.aws.advice import hopeless_error, reach_advice
-from bedrock_batch.aws.error_codes import OUT_OF_REACH, ErrorKind
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import RetryPolicy, call
+from bedrock_batch.aws.calls.advice import hopeless_error, reach_advice
+from bedrock_batch.aws.calls.error_codes import OUT_OF_REACH, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import RetryPolicy, call
 from bedrock_batch.aws.s3 import S3Storage, join_uri
 from bedrock_batch.environment.private_files import make_private_folder, private_opener
 from bedrock_batch.errors import RunError

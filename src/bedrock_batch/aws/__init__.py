@@ -1,1 +1,1 @@
-"""The one door to AWS: clients, calls, retries and errors. Only modules of this package import boto3 or botocore."""
+"""The one door to AWS: clients, operations, and `calls`, how they fail. Only this package imports boto3 or botocore."""

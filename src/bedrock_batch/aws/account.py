@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import UNREADABLE, AwsError, answering, ask, damaged, translate
+from bedrock_batch.aws.calls.retries import RetryPolicy, call
 from bedrock_batch.aws.clients import sdk_version, supports
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import UNREADABLE, AwsError, answering, ask, damaged, translate
-from bedrock_batch.aws.retries import RetryPolicy, call
 from bedrock_batch.aws.shapes import (
     CallerIdentity,
     DescribedModel,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from bedrock_batch.aws.advice import advice, hopeless_error
-from bedrock_batch.aws.error_codes import MISCONFIGURED, UNDECIDED, WAIT_KINDS, ErrorKind
-from bedrock_batch.aws.failures import AwsError, answering, ask
+from bedrock_batch.aws.calls.advice import advice, hopeless_error
+from bedrock_batch.aws.calls.error_codes import MISCONFIGURED, UNDECIDED, WAIT_KINDS, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError, answering, ask
 from bedrock_batch.aws.job_requests import (
     InvocationType,
     JobRequest,

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bedrock_batch.aws.failures import ask
-from bedrock_batch.aws.retries import RetryPolicy, call
+from bedrock_batch.aws.calls.failures import ask
+from bedrock_batch.aws.calls.retries import RetryPolicy, call
 from bedrock_batch.aws.shapes import ListedProducts, PricedProduct
 
 OFFERS = ("AmazonBedrock", "AmazonBedrockFoundationModels")

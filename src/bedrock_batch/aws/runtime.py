@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError, answering, ask
 from bedrock_batch.aws.clients import supports
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError, answering, ask
 from bedrock_batch.aws.shapes import ConverseAnswer, CountedTokens
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from s3transfer.futures import TransferFuture
 from s3transfer.manager import TransferConfig, TransferManager
 
 from bedrock_batch.atomic_write import Opener, atomic_write
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError, answering, ask, translate
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError, answering, ask, translate
 from bedrock_batch.aws.s3_events import check_transfers, teach_conditions
 from bedrock_batch.aws.shapes import DescribedObject, ListedObjects, ListedUploads, ReadObject, WrittenObject
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError

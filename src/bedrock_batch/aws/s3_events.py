@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from bedrock_batch.aws.calls.failures import UNREADABLE, damaged
 from bedrock_batch.aws.clients import supports
-from bedrock_batch.aws.failures import UNREADABLE, damaged
 from bedrock_batch.aws.shapes import BegunUpload, ReadObject, WrittenObject
 
 # s3transfer validates nothing: it takes any response to a write for a success, and any body for the object.

@@ -14,10 +14,10 @@ from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.batch.batch_run import BatchRun
 from bedrock_batch.batch.canary import run_canary
 from bedrock_batch.batch.job_methods import JobMethods
-from bedrock_batch.batch.jobs.attached import AttachedJobs
-from bedrock_batch.batch.jobs.elsewhere import find_jobs_elsewhere
 from bedrock_batch.batch.jobs.plan import expected_jobs, job_limits
 from bedrock_batch.batch.mode import Decision, decide_mode, model_obstacles
+from bedrock_batch.batch.other_runs.attached import AttachedJobs
+from bedrock_batch.batch.other_runs.elsewhere import find_jobs_elsewhere
 from bedrock_batch.batch.public_attributes import PublicBatchAttributes
 from bedrock_batch.batch.run_log import RunLog
 from bedrock_batch.environment.context import RunContext
@@ -26,8 +26,8 @@ from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.families import hides_model
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_warnings import find_model_warnings
-from bedrock_batch.realtime.answer_lookup import reachable_frames
 from bedrock_batch.realtime.open_runs import OpenRun
+from bedrock_batch.realtime.reuse.answer_lookup import reachable_frames
 from bedrock_batch.records import Record, Source
 
 if TYPE_CHECKING:

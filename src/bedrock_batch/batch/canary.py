@@ -18,9 +18,9 @@ from bedrock_batch.costs.measured import MeasuredRecord, estimate_from
 from bedrock_batch.errors import HopelessError, RunError
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_output import is_complete
-from bedrock_batch.realtime.invocation import RealtimeInvoker
+from bedrock_batch.realtime.requests.invocation import RealtimeInvoker
+from bedrock_batch.realtime.reuse.taken_questions import CanaryDecision, read_canary, store_canary
 from bedrock_batch.realtime.row_processor import Picked, Picker
-from bedrock_batch.realtime.taken_questions import CanaryDecision, read_canary, store_canary
 from bedrock_batch.records import Answer, ModelOutput, Record, RecordError, RecordOutput
 from bedrock_batch.text import format_usd, shorten
 

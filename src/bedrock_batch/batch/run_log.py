@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bedrock_batch.batch.jobs.attached import AttachedJobs
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.batch.mode import Decision
+from bedrock_batch.batch.other_runs.attached import AttachedJobs
 from bedrock_batch.batch.results.reader import JobResults, ResultCounts
 
 # The counts of a job's results that are worth a warning.

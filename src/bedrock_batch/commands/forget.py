@@ -13,7 +13,7 @@ from bedrock_batch.environment.settings import load_settings
 from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.ledger.identity import RUN_ID_LENGTH
 from bedrock_batch.models.question_frame import foundation_model, model_of
-from bedrock_batch.realtime.answer_lookup import open_place
+from bedrock_batch.realtime.reuse.answer_lookup import open_place
 from bedrock_batch.text import human_bytes
 
 EVERYTHING = "all"

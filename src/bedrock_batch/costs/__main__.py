@@ -11,14 +11,14 @@ from datetime import date
 from pathlib import Path
 
 from bedrock_batch.atomic_write import atomic_write
-from bedrock_batch.aws.advice import advice
+from bedrock_batch.aws.calls.advice import advice
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import RetryPolicy
 from bedrock_batch.aws.clients import ClientFactory, make_session
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.price_list import endpoint_region, list_prices
-from bedrock_batch.aws.retries import RetryPolicy
 from bedrock_batch.costs.price_update import render_update, update_prices
 from bedrock_batch.environment.context import utc_now
-from bedrock_batch.environment.value_types import REGION
+from bedrock_batch.environment.variables.value_types import REGION
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError, RunError
 from bedrock_batch.text import escape_controls
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from bedrock_batch.environment.price_values import PRICE_KEYS
+from bedrock_batch.environment.variables.price_values import PRICE_KEYS
 from bedrock_batch.families import PROFILE_PREFIX, base_model_id
 from bedrock_batch.records import Billing, Source
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bedrock_batch.environment.container import check_inside
-from bedrock_batch.environment.price_values import REFERENCE_OR_PRICES, parse_prices
 from bedrock_batch.environment.settings import Settings
-from bedrock_batch.environment.value_types import (
+from bedrock_batch.environment.variables.price_values import REFERENCE_OR_PRICES, parse_prices
+from bedrock_batch.environment.variables.value_types import (
     REFERENCE_OR_COLUMN_MAP,
     REFERENCE_PREFIXES,
     parse_column_map,

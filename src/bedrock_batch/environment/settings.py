@@ -22,7 +22,6 @@ from bedrock_batch.environment.consistency import (
     find_region_warnings,
 )
 from bedrock_batch.environment.reader import SettingsReader
-from bedrock_batch.environment.value_types import REFERENCE_PREFIXES
 from bedrock_batch.environment.variables.aliases import ALIASES
 from bedrock_batch.environment.variables.batch import BatchSettings
 from bedrock_batch.environment.variables.data import DataSettings
@@ -30,6 +29,7 @@ from bedrock_batch.environment.variables.model import ModelSettings
 from bedrock_batch.environment.variables.operation import OperationSettings
 from bedrock_batch.environment.variables.realtime import RealtimeSettings
 from bedrock_batch.environment.variables.trial import TrialSettings
+from bedrock_batch.environment.variables.value_types import REFERENCE_PREFIXES
 from bedrock_batch.environment.variables.variable import Variable, variables_of
 from bedrock_batch.errors import ConfigurationError
 from bedrock_batch.text import digest, nearest, printable, shorten

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
-from bedrock_batch.aws.advice import hopeless_error, reach_advice
-from bedrock_batch.aws.error_codes import OUT_OF_REACH, ErrorKind
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import RetryPolicy, call
+from bedrock_batch.aws.calls.advice import hopeless_error, reach_advice
+from bedrock_batch.aws.calls.error_codes import OUT_OF_REACH, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import RetryPolicy, call
 from bedrock_batch.aws.s3 import ObjectChangedError, ObjectExistsError, S3Storage, join_uri
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.store import ANSWERS, DOCUMENT, ChangedError, MissingError

@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any, TypeVar
 
 from bedrock_batch.aws.account import ModelFacts, describe_model, profile_models
-from bedrock_batch.aws.error_codes import OUT_OF_REACH
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.error_codes import OUT_OF_REACH
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.environment.consistency import compare_profile
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.families import PROFILE_PREFIX, base_model_id, capabilities_of, hides_model

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from bedrock_batch.aws.account import find_model_arn
-from bedrock_batch.aws.advice import advice
+from bedrock_batch.aws.calls.advice import advice
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.clients import sdk_version, supports
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.families import UNKNOWN, Capabilities, capabilities_of, hides_model, with_overrides

@@ -36,10 +36,10 @@ from bedrock_batch.models.model_input import ModelInput, effective_model_id
 from bedrock_batch.models.negotiation import ModelNegotiator, NegotiatedModel
 from bedrock_batch.progress import LineProgress
 from bedrock_batch.prompts.template import describe_nearest, template_of
-from bedrock_batch.realtime.invocation import RealtimeInvoker
 from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
 from bedrock_batch.realtime.public_attributes import PublicAttributes
 from bedrock_batch.realtime.record_methods import RecordMethods
+from bedrock_batch.realtime.requests.invocation import RealtimeInvoker
 from bedrock_batch.realtime.row_processor import Picker
 from bedrock_batch.realtime.run_rows import run_rows
 from bedrock_batch.records import Record, RecordOutput, Source

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from bedrock_batch.dataset.row_source import RowSource
+from bedrock_batch.realtime.reuse.stored_answers import StoredAnswers
 from bedrock_batch.realtime.row_processor import Picked, RowProcessor, render_questions
-from bedrock_batch.realtime.stored_answers import StoredAnswers
 from bedrock_batch.records import record_id
 
 

@@ -24,8 +24,8 @@ from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.models.negotiation import NegotiatedModel
 from bedrock_batch.prompts.template import PromptTemplate
-from bedrock_batch.realtime.invocation import RealtimeInvoker
 from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun
+from bedrock_batch.realtime.requests.invocation import RealtimeInvoker
 from bedrock_batch.records import Record, Source
 
 

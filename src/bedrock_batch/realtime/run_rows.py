@@ -26,9 +26,9 @@ from bedrock_batch.ledger.run import Run, RunOptions, describe_interrupted
 from bedrock_batch.models.model_output import is_complete
 from bedrock_batch.realtime.expected_work import log_expected_work
 from bedrock_batch.realtime.record_picks import RecordPicker
+from bedrock_batch.realtime.reuse.stored_answers import StoredAnswers, collect_jobs, take_answers
+from bedrock_batch.realtime.reuse.taken_questions import look_up
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions, render_records, shared_prompts
-from bedrock_batch.realtime.stored_answers import StoredAnswers, collect_jobs, take_answers
-from bedrock_batch.realtime.taken_questions import look_up
 from bedrock_batch.records import Answer, ModelOutput, RecordOutput, validation_purpose
 
 # A signal leaves 5 s, of which requests in flight and the ledger need most. What is not stored then is in the ledger.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from bedrock_batch.aws.retries import MORE_FOR_THROTTLES, TIMEOUT_TRIES
+from bedrock_batch.aws.calls.retries import MORE_FOR_THROTTLES, TIMEOUT_TRIES
 from bedrock_batch.batch.jobs.job import POLL_JITTER
 from faults.simulation.scheduler import Machine
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import Retry, RetryPolicy, call
 from bedrock_batch.aws.invocation_jobs import (
     BatchUnavailableError,
     JobRequest,
@@ -22,7 +23,6 @@ from bedrock_batch.aws.invocation_jobs import (
     list_jobs,
     stop_job,
 )
-from bedrock_batch.aws.retries import Retry, RetryPolicy, call
 from bedrock_batch.aws.runtime import converse, invoke_model
 from bedrock_batch.aws.s3 import S3Storage
 from helpers.aws_clients import clients_at

@@ -23,8 +23,9 @@ from bedrock_batch.aws.account import (
     profile_models,
     trust_policy,
 )
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import RetryPolicy
 from bedrock_batch.aws.clients import ClientFactory
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import (
     JobRequest,
     JobState,
@@ -36,7 +37,6 @@ from bedrock_batch.aws.invocation_jobs import (
     stop_job,
 )
 from bedrock_batch.aws.price_list import ListedPrice, list_prices
-from bedrock_batch.aws.retries import RetryPolicy
 from bedrock_batch.aws.runtime import converse, count_tokens, invoke_model
 from bedrock_batch.aws.s3 import ObjectExistsError, S3Object, S3Storage, StoredBytes
 from bedrock_batch.errors import JobError, RunError

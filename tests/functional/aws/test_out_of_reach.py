@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import translate
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import translate
 from bedrock_batch.errors import RunError
 from helpers.aws_clients import clients_at
 from helpers.batch_runs import World

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from bedrock_batch.aws.calls.error_codes import WAIT_KINDS, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.clients import supports
-from bedrock_batch.aws.error_codes import WAIT_KINDS, ErrorKind
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import (
     TERMINAL,
     BatchUnavailableError,

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import RetryPolicy, call
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import RetryPolicy, call
 from bedrock_batch.aws.runtime import ask_model, converse, invoke_model
 from helpers.aws_clients import clients_at
 from helpers.scripted_http import Reply, failure, scripted_server

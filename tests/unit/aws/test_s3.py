@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.clients import ClientFactory
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.s3 import ObjectChangedError, ObjectExistsError, S3Storage, join_uri, parse_s3_path
 from bedrock_batch.errors import ConfigurationError
 from helpers.aws_clients import clients_at, moto_s3_url

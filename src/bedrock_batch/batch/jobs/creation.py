@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bedrock_batch.aws.advice import hopeless_error
-from bedrock_batch.aws.contact import Contact
-from bedrock_batch.aws.error_codes import REFUSED_MODEL_OR_ACCESS, UNDECIDED, WAIT_KINDS, ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.advice import hopeless_error
+from bedrock_batch.aws.calls.contact import Contact
+from bedrock_batch.aws.calls.error_codes import REFUSED_MODEL_OR_ACCESS, UNDECIDED, WAIT_KINDS, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import (
     BatchUnavailableError,
     JobRefusedError,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bedrock_batch.aws.advice import advice
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import call
+from bedrock_batch.aws.calls.advice import advice
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import call
 from bedrock_batch.aws.s3 import S3Storage
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.environment.context import RunContext

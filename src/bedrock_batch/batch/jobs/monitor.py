@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bedrock_batch.aws.advice import reach_advice
-from bedrock_batch.aws.contact import Contact
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.advice import reach_advice
+from bedrock_batch.aws.calls.contact import Contact
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import JobState, get_job, stop_job
 from bedrock_batch.batch.jobs.job import Job, next_poll
 from bedrock_batch.environment.context import RunContext

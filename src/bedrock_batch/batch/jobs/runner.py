@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-from bedrock_batch.aws.advice import hopeless_error
-from bedrock_batch.aws.error_codes import MISCONFIGURED
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.advice import hopeless_error
+from bedrock_batch.aws.calls.error_codes import MISCONFIGURED
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.batch.jobs.background import StopFlag
 from bedrock_batch.batch.jobs.budget import JobBudget

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import call
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import call
 from bedrock_batch.batch.jobs.download import download_results
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.environment.context import RunContext, make_storage

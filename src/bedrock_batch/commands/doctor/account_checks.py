@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bedrock_batch.aws.account import caller_arn, denied_actions, trust_policy
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.clients import sdk_version, supports
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import list_jobs
 from bedrock_batch.aws.s3 import parse_s3_path
 from bedrock_batch.commands.doctor.finding import CheckContext, Finding, failed, not_checked, ok, problem, statement

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bedrock_batch.aws.advice import advice
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.advice import advice
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.families import Capabilities, base_model_id, capabilities_of, with_overrides

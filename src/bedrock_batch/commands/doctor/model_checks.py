@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from bedrock_batch.aws.account import ModelFacts, bedrock_quotas, describe_model, missing_access, profile_models
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.commands.doctor.finding import CheckContext, Finding, failed, not_checked, ok, problem, statement
 from bedrock_batch.environment.consistency import compare_profile
 from bedrock_batch.environment.container import read_max_runtime

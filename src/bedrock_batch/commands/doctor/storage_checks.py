@@ -9,12 +9,12 @@ from uuid import uuid4
 
 from bedrock_batch.answer_store.place import FOLDER
 from bedrock_batch.aws.account import bucket_region
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.s3 import S3Storage, join_uri, parse_s3_path
 from bedrock_batch.commands.doctor.finding import CheckContext, Finding, failed, not_checked, ok, problem, statement
 from bedrock_batch.environment.context import make_storage
-from bedrock_batch.realtime.answer_lookup import answers_path
+from bedrock_batch.realtime.reuse.answer_lookup import answers_path
 
 PROBE = b"written by --doctor of the Bedrock batch step; can be deleted\n"
 

@@ -22,7 +22,7 @@ from bedrock_batch.environment.settings import Settings
 from bedrock_batch.environment.variables.batch import BatchSpread
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.run import RunOptions
-from bedrock_batch.realtime.answer_lookup import KnownQuestions, find_known
+from bedrock_batch.realtime.reuse.answer_lookup import KnownQuestions, find_known
 from bedrock_batch.records import Source
 
 PLAN_VERSION = 1

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.runtime import can_count_tokens, count_tokens
 from bedrock_batch.costs.estimate import Estimate, Interval, PromptSize
 from bedrock_batch.families import base_model_id

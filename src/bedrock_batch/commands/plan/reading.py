@@ -13,8 +13,8 @@ from bedrock_batch.dataset.splits import Split
 from bedrock_batch.dataset.tables.table_file import TableFile
 from bedrock_batch.prompts.routing import RoutingCounts
 from bedrock_batch.prompts.template import PromptTemplate, text_column
-from bedrock_batch.realtime.answer_lookup import Mask
 from bedrock_batch.realtime.bedrock_processor import BedrockProcessor
+from bedrock_batch.realtime.reuse.answer_lookup import Mask
 from bedrock_batch.records import record_id
 
 # How many prompts the service counts: enough to see their spread, few enough to take seconds.

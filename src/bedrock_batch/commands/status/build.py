@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import JobState, get_job
 from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
@@ -26,10 +26,10 @@ from bedrock_batch.ledger.open_run import ledger_store, store_at
 from bedrock_batch.ledger.run import RunOptions
 from bedrock_batch.ledger.store import LedgerStore
 from bedrock_batch.models.model_output import read_output
-from bedrock_batch.realtime.answer_lookup import find_segments, open_store
 from bedrock_batch.realtime.expected_work import measure_beginning
+from bedrock_batch.realtime.reuse.answer_lookup import find_segments, open_store
+from bedrock_batch.realtime.reuse.taken_questions import count_taken
 from bedrock_batch.realtime.run_rows import parts_of_run
-from bedrock_batch.realtime.taken_questions import count_taken
 
 STATUS_VERSION = 1
 

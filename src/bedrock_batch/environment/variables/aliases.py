@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bedrock_batch.environment import value_types as values
-from bedrock_batch.environment.value_types import ValueType
+from bedrock_batch.environment.variables import value_types as values
+from bedrock_batch.environment.variables.value_types import ValueType
 from bedrock_batch.environment.variables.variable import Variable
 
 GROUP = "Names of the original script"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bedrock_batch.environment import value_types as values
+from bedrock_batch.environment.variables import value_types as values
 from bedrock_batch.environment.variables.variable import Group
 
 MODEL = Group("Model and request")

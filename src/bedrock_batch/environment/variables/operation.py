@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bedrock_batch.environment import value_types as values
-from bedrock_batch.environment.price_values import REFERENCE_OR_PRICES
+from bedrock_batch.environment.variables import value_types as values
+from bedrock_batch.environment.variables.price_values import REFERENCE_OR_PRICES
 from bedrock_batch.environment.variables.variable import Group
 
 COST = Group("Cost")

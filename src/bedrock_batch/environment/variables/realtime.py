@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bedrock_batch.environment import value_types as values
+from bedrock_batch.environment.variables import value_types as values
 from bedrock_batch.environment.variables.variable import Group
 
 REALTIME = Group("Real time")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bedrock_batch.environment import value_types as values
+from bedrock_batch.environment.variables import value_types as values
 from bedrock_batch.environment.variables.variable import Group
 
 TRIAL = Group("Trial before the run")

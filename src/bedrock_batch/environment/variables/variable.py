@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from bedrock_batch.environment.value_types import Kind, ValueType
+from bedrock_batch.environment.variables.value_types import Kind, ValueType
 
 _KEY = "variable"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bedrock_batch.aws.advice import TEXT_BY_KIND
+from bedrock_batch.aws.calls.advice import TEXT_BY_KIND
 from bedrock_batch.records import JobErrorKind
 
 _BATCH = "with BEDROCK_BATCH_FALLBACK=realtime such records are asked in real time; the job's message says why"

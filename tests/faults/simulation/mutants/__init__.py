@@ -3,7 +3,7 @@
 `tests/faults/test_mutants.py` checks that the source text of each mutant exists exactly once: whoever changes the code
 changes the mutant, too. No mutant stands for a fault that the step survives by other means (a job whose ARN was not
 stored is found by its token and by its name), and none changes timing only, which `tests/unit/realtime` and
-`tests/unit/aws/test_retries.py` notice.
+`tests/unit/aws/calls/test_retries.py` notice.
 """
 
 from faults.simulation.mutants import aws, batch, ledger, realtime

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from bedrock_batch.aws.advice import TEXT_BY_KIND
-from bedrock_batch.aws.error_codes import ErrorKind
+from bedrock_batch.aws.calls.advice import TEXT_BY_KIND
+from bedrock_batch.aws.calls.error_codes import ErrorKind
 from bedrock_batch.outputs.report.actions import next_action
 from bedrock_batch.records import JobErrorKind
 

@@ -20,10 +20,10 @@ from bedrock_batch.dataset.row_source import RowSource
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.ledger import Ledger
 from bedrock_batch.ledger.run import Run
-from bedrock_batch.realtime.answer_lookup import Mask, find_answers, find_segments, oldest_time, open_store
 from bedrock_batch.realtime.open_runs import JobsElsewhere, OpenRun, adopt_answers, find_open_runs, note_seen
+from bedrock_batch.realtime.reuse.answer_lookup import Mask, find_answers, find_segments, oldest_time, open_store
+from bedrock_batch.realtime.reuse.stored_answers import StoredAnswers, TakenAnswers
 from bedrock_batch.realtime.row_processor import RowProcessor
-from bedrock_batch.realtime.stored_answers import StoredAnswers, TakenAnswers
 
 
 def look_up(processor: RowProcessor, source: RowSource, run: Run) -> StoredAnswers:

@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from bedrock_batch.aws.contact import CONTACT_SECONDS, TRIES_BEFORE_END, Contact
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.contact import CONTACT_SECONDS, TRIES_BEFORE_END, Contact
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.errors import HopelessError
 
 LOST = AwsError(ErrorKind.TRANSIENT, "the connection was closed", operation="CreateModelInvocationJob")

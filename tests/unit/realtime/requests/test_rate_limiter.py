@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from bedrock_batch.realtime.rate_limiter import RateLimiter
+from bedrock_batch.realtime.requests.rate_limiter import RateLimiter
 from helpers.virtual_time import VirtualTime
 
 

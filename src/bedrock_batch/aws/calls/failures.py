@@ -25,7 +25,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from pydantic import BaseModel, ValidationError
 
-from bedrock_batch.aws.error_codes import KIND_BY_CLASS, KIND_BY_CODE, KIND_BY_TEXT, MODEL_OPERATIONS, ErrorKind
+from bedrock_batch.aws.calls.error_codes import KIND_BY_CLASS, KIND_BY_CODE, KIND_BY_TEXT, MODEL_OPERATIONS, ErrorKind
 from bedrock_batch.errors import BedrockBatchError
 from bedrock_batch.text import printable, shorten
 

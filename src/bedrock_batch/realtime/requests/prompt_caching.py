@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.clients import sdk_version
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.runtime import knows_cache_points
 from bedrock_batch.costs.estimate import INPUT_HIGH, static_tokens
 from bedrock_batch.environment.context import RunContext

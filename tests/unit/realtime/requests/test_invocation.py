@@ -15,8 +15,8 @@ from bedrock_batch.families import capabilities_of
 from bedrock_batch.ledger.fence import Fence
 from bedrock_batch.models.model_input import build_model_input
 from bedrock_batch.models.negotiation import NegotiatedModel
-from bedrock_batch.realtime.invocation import Gate, RealtimeInvoker
-from bedrock_batch.realtime.worker_pool import HaltedError
+from bedrock_batch.realtime.requests.invocation import Gate, RealtimeInvoker
+from bedrock_batch.realtime.requests.worker_pool import HaltedError
 from bedrock_batch.records import ModelOutput, Record
 from helpers.aws_clients import clients_at
 from helpers.scripted_http import Reply, ScriptedServer, scripted_server

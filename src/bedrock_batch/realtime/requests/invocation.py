@@ -9,10 +9,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from bedrock_batch.aws.contact import Contact
-from bedrock_batch.aws.error_codes import OUT_OF_REACH, REFUSED_MODEL, ErrorKind
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import Retry, call
+from bedrock_batch.aws.calls.contact import Contact
+from bedrock_batch.aws.calls.error_codes import OUT_OF_REACH, REFUSED_MODEL, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import Retry, call
 from bedrock_batch.aws.runtime import ask_model
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
@@ -22,10 +22,10 @@ from bedrock_batch.ledger.fence import Fence
 from bedrock_batch.ledger.journal import AnswerJournal
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.models.negotiation import NegotiatedModel
-from bedrock_batch.realtime.prompt_caching import CacheUse
-from bedrock_batch.realtime.rate_limiter import RateLimiter
-from bedrock_batch.realtime.service_tiers import ServiceTiers
-from bedrock_batch.realtime.worker_pool import HaltedError, map_in_order
+from bedrock_batch.realtime.requests.prompt_caching import CacheUse
+from bedrock_batch.realtime.requests.rate_limiter import RateLimiter
+from bedrock_batch.realtime.requests.service_tiers import ServiceTiers
+from bedrock_batch.realtime.requests.worker_pool import HaltedError, map_in_order
 from bedrock_batch.records import ModelOutput, Record, RecordError, RecordOutput, prompt_check
 
 # If this many records at the beginning all fail for the same reason, all others would fail, too.

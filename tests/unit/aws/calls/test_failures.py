@@ -10,8 +10,8 @@ from botocore import exceptions
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError, classify, read_retry_after, translate, translating
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError, classify, read_retry_after, translate, translating
 from helpers.aws_clients import fake_session
 
 

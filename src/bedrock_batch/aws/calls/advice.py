@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from bedrock_batch.aws.error_codes import MISCONFIGURED, ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.error_codes import MISCONFIGURED, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.errors import HopelessError, UnreachableError
 
 _ACTION_BY_OPERATION = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answer_store.questions import digest_prompts
-from bedrock_batch.batch.jobs.elsewhere import find_jobs_elsewhere
+from bedrock_batch.batch.other_runs.elsewhere import find_jobs_elsewhere
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.ledger.document import JobEntry, LedgerDocument
 from bedrock_batch.ledger.job_questions import JobQuestions, questions_name

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bedrock_batch.realtime.worker_pool import WINDOW_PER_WORKER, HaltedError, map_in_order
+from bedrock_batch.realtime.requests.worker_pool import WINDOW_PER_WORKER, HaltedError, map_in_order
 
 
 @settings(deadline=None, max_examples=50)

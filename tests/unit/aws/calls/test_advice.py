@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from bedrock_batch.aws.advice import advice, hopeless_error, statement
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.advice import advice, hopeless_error, statement
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.errors import HopelessError
 
 ROLE = "arn:aws:sts::123456789012:assumed-role/Step/s"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from bedrock_batch.environment.value_types import REFERENCE_PREFIXES, ValueType, load_json, require
+from bedrock_batch.environment.variables.value_types import REFERENCE_PREFIXES, ValueType, load_json, require
 
 PRICE_KEYS = (
     "input", "output", "batch_input", "batch_output", "flex_input", "flex_output", "priority_input", "priority_output",

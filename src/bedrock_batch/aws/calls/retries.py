@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError, translating
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError, translating
 
 T = TypeVar("T")
 

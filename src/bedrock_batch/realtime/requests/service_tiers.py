@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.clients import sdk_version
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
 from bedrock_batch.aws.runtime import knows_service_tier
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.variables.realtime import ServiceTier

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import settings_from_mapping
 from bedrock_batch.environment.variables.realtime import PromptCaching
 from bedrock_batch.families import capabilities_of
 from bedrock_batch.models.model_input import build_model_input
-from bedrock_batch.realtime.prompt_caching import CachePlan, CacheUse, plan_cache
-from bedrock_batch.realtime.worker_pool import HaltedError
+from bedrock_batch.realtime.requests.prompt_caching import CachePlan, CacheUse, plan_cache
+from bedrock_batch.realtime.requests.worker_pool import HaltedError
 from helpers.aws_clients import clients_at
 
 SONNET = "anthropic.claude-sonnet-4-6"

@@ -10,14 +10,14 @@ from typing import Any
 
 from bedrock_batch.answer_store.questions import DIGEST_BYTES
 from bedrock_batch.answer_store.store import AnswerStore, Positions
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import get_job
 from bedrock_batch.batch.jobs.download import download_results
-from bedrock_batch.batch.jobs.elsewhere import JobElsewhere, join_positions
 from bedrock_batch.batch.jobs.files import JobFile
 from bedrock_batch.batch.jobs.job import Job, cutover_time, ended_state
 from bedrock_batch.batch.jobs.losses import find_loss
 from bedrock_batch.batch.jobs.monitor import TIMEOUT_GRACE_SECONDS, JobMonitor
+from bedrock_batch.batch.other_runs.elsewhere import JobElsewhere, join_positions
 from bedrock_batch.batch.results.reader import ResultCounts, SentRecords, read_outputs
 from bedrock_batch.environment.context import RunContext, make_storage
 from bedrock_batch.environment.private_files import FOLDER_MODE

@@ -7,7 +7,7 @@ import pytest
 from bedrock_batch.costs.prices import Price, PriceBook
 from bedrock_batch.environment.variables.realtime import ServiceTier
 from bedrock_batch.families import UNKNOWN, Capabilities, capabilities_of
-from bedrock_batch.realtime.service_tiers import choose_tier
+from bedrock_batch.realtime.requests.service_tiers import choose_tier
 from bedrock_batch.records import Billing
 
 OPEN = capabilities_of("openai.gpt-oss-120b-1:0")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from bedrock_batch.aws.error_codes import ErrorKind
-from bedrock_batch.aws.failures import AwsError
-from bedrock_batch.aws.retries import Retry, RetryPolicy, call
+from bedrock_batch.aws.calls.error_codes import ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
+from bedrock_batch.aws.calls.retries import Retry, RetryPolicy, call
 
 K = ErrorKind
 

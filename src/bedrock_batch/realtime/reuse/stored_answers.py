@@ -19,8 +19,8 @@ from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.answers.validation_retries import is_worth_repeating, merge_answers
 from bedrock_batch.dataset.row_source import RowSource
 from bedrock_batch.ledger.run import Run
-from bedrock_batch.realtime.answer_lookup import Mask, find_segments
 from bedrock_batch.realtime.open_runs import JobsElsewhere
+from bedrock_batch.realtime.reuse.answer_lookup import Mask, find_segments
 from bedrock_batch.realtime.row_processor import RowProcessor, render_questions
 from bedrock_batch.records import ModelOutput, Record, RecordOutput, Source, validation_purpose
 

@@ -6,9 +6,9 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 
-from bedrock_batch.aws.advice import advice, hopeless_error, reach_advice
-from bedrock_batch.aws.error_codes import OUT_OF_REACH, ErrorKind
-from bedrock_batch.aws.failures import AwsError
+from bedrock_batch.aws.calls.advice import advice, hopeless_error, reach_advice
+from bedrock_batch.aws.calls.error_codes import OUT_OF_REACH, ErrorKind
+from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.errors import HopelessError
 
 TRIES_BEFORE_WARNING = 3
