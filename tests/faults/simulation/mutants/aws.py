@@ -2,7 +2,7 @@
 
 from faults.simulation.mutants.mutant import Mutant
 
-S3, JOBS, RETRIES = (f"aws/{name}.py" for name in ("s3", "invocation_jobs", "retries"))
+S3, JOBS, RETRIES = (f"aws/{name}.py" for name in ("s3", "invocation_jobs", "calls/retries"))
 
 MUTANTS = (
     Mutant(

@@ -2,7 +2,7 @@
 
 from faults.simulation.mutants.mutant import Mutant
 
-INVOCATION, POOL = (f"realtime/{name}.py" for name in ("invocation", "worker_pool"))
+INVOCATION, POOL = (f"realtime/requests/{name}.py" for name in ("invocation", "worker_pool"))
 
 MUTANTS = (
     # Asking in real time.
