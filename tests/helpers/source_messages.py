@@ -86,6 +86,7 @@ _LISTING = frozenset(
         "_wrong_order",
         "_half_a_network",
         "_two_samples",
+        "_two_deadlines",
         "find_region_warnings",
         "find_account_warnings",
         "compare_profile",

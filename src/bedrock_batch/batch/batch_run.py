@@ -23,13 +23,13 @@ from bedrock_batch.batch.jobs.plan import job_limits
 from bedrock_batch.batch.jobs.runner import JobRunner
 from bedrock_batch.batch.jobs.submission import all_ended, note_end, submitted
 from bedrock_batch.batch.mode import model_obstacles
+from bedrock_batch.batch.other_runs.job_questions import keep_questions
 from bedrock_batch.batch.results.reader import JobResults, SentRecords, read_results
 from bedrock_batch.batch.run_log import RunLog, count_words
 from bedrock_batch.environment.private_files import FOLDER_MODE
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.document import JobEntry
 from bedrock_batch.ledger.identity import run_id_of
-from bedrock_batch.ledger.job_questions import JobQuestions
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.realtime.run_rows import claim_run
@@ -57,6 +57,7 @@ class BatchRun:
         self._records = run.count
         self._counts_first = not self._settings.batch_wait and self._settings.max_cost_usd is not None
         self._canary = canary or Canary()
+        _ = processor.realtime  # made here, since the thread of the jobs asks for its rate
 
     def blocks(self, records: Iterable[Record]) -> Iterator[AnswerBlock]:
         """Yield the outputs of all records, a block for each job, in the order in which jobs end.
@@ -139,20 +140,10 @@ class BatchRun:
         files = note_end(write_job_files(records, asked, limits, run.folder, splits), ends)
         # Without the answers of the collected jobs, their cost would not count towards a limit.
         skips = not (settings.batch_wait or self._counts_first or all_ended(run))
-        questions_of = partial(self._questions_of, asked=asked)
-        begin = partial(JobRunner, settings, self._context, asked, run)
-        return BackgroundIterator(
-            lambda stop: begin(stop, budget, questions_of, skip_collected=skips).run(files), "jobs"
-        )
-
-    def _questions_of(self, job_file: JobFile, asked: ModelInput) -> JobQuestions | None:
-        """Return the questions of a job, None if the run keeps no answers for others."""
         recorder = self._processor.recorder
-        if recorder is None:
-            return None
-        numbers = job_file.numbers
-        digests = recorder.questions_of(numbers)
-        return JobQuestions.of(asked.frame, asked.model_id, asked.prefilled, numbers, job_file.checks, digests)
+        keep = partial(keep_questions, asked=asked, recorder=recorder, ledger=run.ledger, context=self._context)
+        begin = partial(JobRunner, settings, self._context, asked, run, per_second=self._processor.per_second)
+        return BackgroundIterator(lambda stop: begin(stop, budget, keep, skip_collected=skips).run(files), "jobs")
 
     def _may_ask_fallback(self, asked: ModelInput) -> bool:
         """Return whether the fallback model can take the jobs of a model that was refused."""

@@ -17,12 +17,14 @@ from bedrock_batch.dataset.sample import Sample, draw_sample
 from bedrock_batch.dataset.splits import TRAINING_SPLITS, Split, find_splits
 from bedrock_batch.environment.container import check_apart, check_outputs, read_max_runtime
 from bedrock_batch.environment.context import LOGGER_NAME, RunContext, make_clients
+from bedrock_batch.environment.deadline import with_deadline
 from bedrock_batch.environment.instances import Instance, read_instance
 from bedrock_batch.environment.settings import Settings, alias_notes, load_settings
 from bedrock_batch.errors import Problems
 from bedrock_batch.progress import LineProgress, Progress
 from bedrock_batch.realtime.bedrock_processor import STATE_FOLDER
 from bedrock_batch.records import RESPONSE_FIELD
+from bedrock_batch.text import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,9 @@ def _read_instance(request: StepRequest) -> Instance:
 
 def _make_processor(request: StepRequest, settings: Settings, instance: Instance) -> BedrockBatchProcessor:
     make_context = request.make_context or (lambda known: _make_context(request, known, instance))
-    processor = BedrockBatchProcessor(settings, make_context(settings))
+    processor = BedrockBatchProcessor(settings, with_deadline(make_context(settings), settings))
+    if (due := processor.context.due) is not None:
+        request.log.info("deadline=in %s", format_duration(due - processor.context.clock()))
     if processor.schema is None:
         request.log.warning(
             "no validation schema: answers are not checked, and each becomes JSON text in the column %s",

@@ -23,6 +23,7 @@ from bedrock_batch.outputs.original_keys import describe_split
 from bedrock_batch.outputs.report.page import write_report
 from bedrock_batch.outputs.split_files import RunResult, process_splits
 from bedrock_batch.outputs.summary import closing_line, summarize_run, write_summary
+from bedrock_batch.text import format_duration
 
 
 def run_step(request: StepRequest) -> dict[str, Any]:
@@ -58,6 +59,8 @@ def run_step(request: StepRequest) -> dict[str, Any]:
     if observers.observe("the report", lambda: write_report(summary, report, result.samples), None):
         context.log.info("report=%s", report)
     context.log.info("summary=%s %s", path, closing_line(summary))
+    if context.due is not None and context.clock() > context.due:
+        context.log.warning("deadline=missed by %s", format_duration(context.clock() - context.due))
     _check_cost(summary["cost"])
     _check_error_rate(settings, summary)
     return summary

@@ -32,6 +32,7 @@ def find_contradictions(values: Mapping[str, Any], labels: Mapping[str, str]) ->
     problems = [_wrong_order(values, labels, low, high) for low, high in _ASCENDING]
     problems.append(_half_a_network(values, labels))
     problems.append(_two_samples(values, labels))
+    problems.append(_two_deadlines(values, labels))
     if (values.get("batch_mode"), values.get("batch_fallback")) == ("batch", "fail"):
         problems += [
             f"{labels[name]} is not set, but {labels['batch_mode']}=batch with {labels['batch_fallback']}=fail needs it"
@@ -73,6 +74,13 @@ def _two_samples(values: Mapping[str, Any], labels: Mapping[str, str]) -> str | 
     if values.get("limit_records") is None or values.get("sample_records") is None:
         return None
     return f"{labels['limit_records']} and {labels['sample_records']} both choose the rows: give one of them"
+
+
+def _two_deadlines(values: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
+    """Return a sentence if the deadline is given in hours and as a time."""
+    if not values.get("deadline") or values.get("deadline_hours") is None:
+        return None
+    return f"{labels['deadline']} and {labels['deadline_hours']} both state the deadline: give one of them"
 
 
 def find_quota_warnings(settings: BatchSettings) -> list[str]:

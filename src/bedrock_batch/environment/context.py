@@ -29,9 +29,9 @@ class RunContext:
     """What a run uses and does not own.
 
     `clock` counts seconds from an arbitrary moment; `deadline` is the reading of it at which the container may be
-    killed, None if unknown. `state_folder` holds the ledgers of runs without an S3 path and the working files of a run;
-    without it, runs use temporary folders. `processing_dir` is the root of the container's paths, in which settings may
-    refer to files.
+    killed, None if unknown. `due` is the reading at which the user needs the outputs, None if the user states no time.
+    `state_folder` holds the ledgers of runs without an S3 path and the working files of a run; without it, runs use
+    temporary folders. `processing_dir` is the root of the container's paths, in which settings may refer to files.
     """
 
     clients: ClientFactory
@@ -45,7 +45,19 @@ class RunContext:
     now: Callable[[], datetime] = utc_now
     uniform: Callable[[float, float], float] = random.uniform
     deadline: float | None = None
+    due: float | None = None
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def end(self) -> float | None:
+        """The reading of the clock by which the run should be done, None if there is none."""
+        return min((each for each in (self.deadline, self.due) if each is not None), default=None)
+
+    @property
+    def end_reason(self) -> str:
+        """Why the run should be done at `end`."""
+        is_due = self.due is not None and self.due == self.end
+        return "the deadline of the run is near" if is_due else "the time of this container runs out"
 
     def retry_policy(self, attempts: int) -> RetryPolicy:
         """Return a retry policy that waits by the clock of this run."""

@@ -21,7 +21,8 @@ from bedrock_batch.answers.deduplication import SharedPrompts
 from bedrock_batch.answers.parser import AnswerParser
 from bedrock_batch.answers.schema.response_schema import response_schema_of
 from bedrock_batch.answers.segments import SegmentCursor
-from bedrock_batch.costs.estimate import Estimate, PromptSize, estimate_run
+from bedrock_batch.costs.durations import answer_seconds
+from bedrock_batch.costs.estimate import Estimate, PromptSize, answer_tokens, estimate_run
 from bedrock_batch.costs.limit import price_book
 from bedrock_batch.costs.prices import Price
 from bedrock_batch.costs.tracker import CostTracker
@@ -126,6 +127,14 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         price = self.spending.book.find(self.effective_model_id)
         tier = self.realtime.tiers.of(self.primary_model)
         return price and price.in_tier(tier or "default")
+
+    def per_second(self) -> float:
+        """Return how many records a second real time answers, as measured or, before the first answer, as expected."""
+        return self.realtime.per_second(self._expected_seconds)
+
+    @cached_property
+    def _expected_seconds(self) -> float:
+        return answer_seconds(answer_tokens(self._wire_schema, self.model_input.max_tokens)).likely
 
     def forget_run(self) -> None:
         """Forget what an earlier run has counted and what the models refused in it."""

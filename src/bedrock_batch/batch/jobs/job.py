@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bedrock_batch.aws.invocation_jobs import JobState
+from bedrock_batch.batch.jobs.cutover import JobPace
 from bedrock_batch.batch.jobs.files import JobFile
 from bedrock_batch.ledger.document import JobEntry, JobProgress
 from bedrock_batch.records import JobErrorKind, Manifest
@@ -17,8 +18,6 @@ PROCESSED = "processed"
 POLL_GROWTH = 1.2
 POLL_JITTER = 0.1
 CREATION_GROWTH = 2.0
-# The time that the end of a run needs: read results, ask the last records, write the outputs.
-CLOSING_SECONDS = 300.0
 
 # The kind of failure of a record without a result, by the status in which its job ended.
 _UNANSWERED: dict[str, JobErrorKind] = {
@@ -39,7 +38,7 @@ class Job:
     `may_exist`: an earlier start may have created it without storing its ARN. `ended_earlier`: it had ended before
     this start. `left`: the run ends without waiting for it, or without reading what an earlier start has collected.
     `unreadable`: why its results could not be downloaded. `next_poll` and `stop_at` are readings of the
-    run's clock: when to poll the job, and when to stop it.
+    run's clock: when to poll the job, and when to stop it. `pace` is how fast its polls show it to answer.
     """
 
     file: JobFile
@@ -61,6 +60,10 @@ class Job:
     refused_model: bool = False
     result_paths: list[Path] = field(default_factory=list)
     manifest: Manifest | None = None
+    pace: JobPace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = JobPace(len(self.file.numbers))
 
     def entry(self, state: JobProgress) -> JobEntry:
         """Return the ledger's entry of this job in a state."""
@@ -143,15 +146,3 @@ def creation_wait(
     """
     wait = min(5.0 * maximum, initial * CREATION_GROWTH ** min(failures, 30))
     return max(retry_after or 0.0, wait * uniform(0.5, 1.0))
-
-
-def cutover_time(deadline: float | None, begun: float, unanswered: int, per_second: float) -> float:
-    """Return when to stop the jobs so that `unanswered` records can still be asked in real time.
-
-    `deadline` is when the container may be killed, `begun` when the run began, `per_second` the rate of real time. At
-    most half of the whole time is reserved for real time.
-    """
-    if deadline is None:
-        return float("inf")
-    drain = unanswered / per_second if per_second > 0 else 0.0
-    return deadline - CLOSING_SECONDS - min(drain, max(0.0, deadline - begun) / 2)

@@ -51,6 +51,7 @@ class JobMonitor:
         self._contact.answered()
         self._report(job, state)
         job.failed_polls, job.state = 0, state
+        job.pace.note(self._context.clock(), state.processed_records)
         job.checks += 1
         job.next_poll = self._context.clock() + self._wait(job)
         if not state.terminal:

@@ -12,15 +12,15 @@ from bedrock_batch.aws.s3 import join_uri
 from bedrock_batch.batch.jobs.background import StopFlag
 from bedrock_batch.batch.jobs.budget import JobBudget
 from bedrock_batch.batch.jobs.creation import JobCreator
+from bedrock_batch.batch.jobs.cutover import Cutover
 from bedrock_batch.batch.jobs.files import JobFile, set_all_aside
-from bedrock_batch.batch.jobs.job import Job, cutover_time, ended_state
+from bedrock_batch.batch.jobs.job import Job, ended_state
 from bedrock_batch.batch.jobs.monitor import JobMonitor
 from bedrock_batch.batch.jobs.transfers import TRANSFERS_AT_ONCE, Transfers
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.document import JobEntry
-from bedrock_batch.ledger.job_questions import JobQuestions
 from bedrock_batch.ledger.run import Run
 from bedrock_batch.models.model_input import ModelInput
 
@@ -33,8 +33,9 @@ class JobRunner:
 
     At most `max_concurrent_batch_jobs` run at a time; the next is created as one ends. When `stop` is set, jobs keep
     running if the run can be resumed, and are stopped otherwise. The ledger stores each step of a job before it is
-    acted upon, and for other runs what `questions_of` says of it. A run that does not wait creates what fits, polls
-    each job once and ends; with `skip_collected` it does not read again what earlier starts have read.
+    acted upon, and `keep_questions` tells other runs of it. A run that does not wait creates what fits, polls
+    each job once and ends; with `skip_collected` it does not read again what earlier starts have read. Before a
+    deadline, jobs are stopped in time for real time, which answers `per_second()` records a second.
     """
 
     def __init__(
@@ -45,8 +46,9 @@ class JobRunner:
         run: Run,
         stop: StopFlag,
         budget: JobBudget,
-        questions_of: Callable[[JobFile], JobQuestions | None] = lambda _: None,
+        keep_questions: Callable[[JobFile], None],
         *,
+        per_second: Callable[[], float],
         skip_collected: bool = False,
     ) -> None:
         self._settings = settings
@@ -55,14 +57,16 @@ class JobRunner:
         self._stopped_jobs = run.stopped_jobs
         self._stop = stop
         self._budget = budget
-        self._questions_of = questions_of
+        self._keep_questions = keep_questions
         self._creator = JobCreator(settings, context, model_input, run.ledger.run_id)
         self._monitor = JobMonitor(settings, context)
         self._transfers = Transfers(settings, context, run.folder)
         self._ready: deque[Job] = deque()
         self._active: list[Job] = []
         self._skip_collected = skip_collected
-        self._begun = context.clock()
+        end = context.end if settings.batch_wait else None
+        self._cutover = None if end is None else Cutover(end, context.clock())
+        self._per_second = per_second
         self._left = run.count
         self._ends = False
 
@@ -128,14 +132,6 @@ class JobRunner:
             self._keep_questions(job_file)
             self._ledger.put_job(job.entry("planned"))
             self._upload(job)
-
-    def _keep_questions(self, job_file: JobFile) -> None:
-        """Store which questions a job asks, so that other runs wait for it instead of asking them, too."""
-        try:
-            if (questions := self._questions_of(job_file)) is not None:
-                self._ledger.keep_questions(job_file.index, job_file.content_digest, questions)
-        except RunError as error:  # only other runs need it
-            self._context.log.warning("job=%05d questions=not kept: %s", job_file.index, error)
 
     def _upload(self, job: Job) -> None:
         self._ledger.fence.check()
@@ -267,15 +263,18 @@ class JobRunner:
         self._active.clear()
 
     def _cut_over_in_time(self) -> None:
-        """Stop the jobs when just enough time is left to ask for the rest in real time."""
-        per_second = self._settings.rate_limit_per_second
-        deadline = self._context.deadline if self._settings.batch_wait else None
-        if self._context.clock() < cutover_time(deadline, self._begun, self._left, per_second):
+        """Stop the jobs that end too late when just enough time is left to ask for their records in real time."""
+        if self._cutover is None:
             return
-        reason = "the time of this container runs out"
+        running = [job for job in self._active if not job.stop_sent]
+        waiting = 0 if self._creator.closed else self._left - sum(len(job.file.numbers) for job in self._active)
+        late = self._cutover.choose(self._context.clock(), running, waiting, self._per_second())
+        if late is None:
+            return
+        reason = self._context.end_reason
         self._creator.closed = self._creator.closed or f"no batch job was begun: {reason}"
         self._ledger.fence.check()
-        for job in self._active:
+        for job in late:
             self._monitor.stop(job, reason)
 
     def _pause(self) -> None:

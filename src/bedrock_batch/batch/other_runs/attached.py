@@ -12,9 +12,10 @@ from bedrock_batch.answer_store.questions import DIGEST_BYTES
 from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import get_job
+from bedrock_batch.batch.jobs.cutover import CLOSING_SECONDS, cutover_time
 from bedrock_batch.batch.jobs.download import download_results
 from bedrock_batch.batch.jobs.files import JobFile
-from bedrock_batch.batch.jobs.job import Job, cutover_time, ended_state
+from bedrock_batch.batch.jobs.job import Job, ended_state
 from bedrock_batch.batch.jobs.losses import find_loss
 from bedrock_batch.batch.jobs.monitor import TIMEOUT_GRACE_SECONDS, JobMonitor
 from bedrock_batch.batch.other_runs.elsewhere import JobElsewhere, join_positions
@@ -152,7 +153,11 @@ class AttachedJobs:
         now, settings = self._context.clock(), self._settings
         longest = self._begun + settings.batch_timeout_hours * 3600.0 + TIMEOUT_GRACE_SECONDS
         rows = sum(each.rows for each in self._waiting)
-        if now < min(longest, cutover_time(self._context.deadline, self._begun, rows, settings.rate_limit_per_second)):
+        deadline = self._context.deadline
+        if deadline is not None:
+            end = deadline - CLOSING_SECONDS
+            longest = min(longest, cutover_time(end, self._begun, rows, settings.rate_limit_per_second))
+        if now < longest:
             return
         first = self._waiting[0]
         raise RunError(

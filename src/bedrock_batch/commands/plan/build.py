@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
+from bedrock_batch.batch.jobs.cutover import CLOSING_SECONDS, RESERVE, STOPPING_SECONDS
 from bedrock_batch.batch.jobs.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.commands.plan.caching import describe_caching
@@ -16,8 +17,10 @@ from bedrock_batch.commands.plan.counting import refine
 from bedrock_batch.commands.plan.lint import find_cost_problems, find_model_problems, find_problems
 from bedrock_batch.commands.plan.reading import Reading, ShownPrompt, read_prompts
 from bedrock_batch.commands.preparation import PreparedRun, StepRequest, prepare_run
+from bedrock_batch.costs.durations import answer_seconds
 from bedrock_batch.costs.estimate import Estimate, Interval
 from bedrock_batch.dataset.splits import Split, SplitRows
+from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.environment.variables.batch import BatchSpread
 from bedrock_batch.errors import RunError
@@ -26,9 +29,6 @@ from bedrock_batch.realtime.reuse.answer_lookup import KnownQuestions, find_know
 from bedrock_batch.records import Source
 
 PLAN_VERSION = 1
-# How long a real-time answer takes: a second to the first token, then 30 to 100 tokens per second, most likely 60.
-FIRST_TOKEN_SECONDS = 1.0
-TOKENS_PER_SECOND = (100.0, 60.0, 30.0)
 # Small jobs take 10 to 15 minutes. AWS promises no duration, only that the job ends at its timeout.
 SHORTEST_JOB_SECONDS = 600.0
 
@@ -47,6 +47,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
     spread = _describe_spread(settings, reading.line_sizes, count) if decision.use_batch else None
     jobs = _plan_jobs(settings, settings.batch_spread, reading.line_sizes, count)
     estimate = refine(processor.estimate(reading.prompt_size), reading.sample, processor)
+    cost = _describe_cost(processor, estimate)
     set_aside = len(jobs.set_aside) if decision.use_batch else 0
     problems = find_model_problems(processor) + find_problems(reading, processor, set_aside)
     problems += find_cost_problems(processor, estimate, decision.use_batch)
@@ -68,9 +69,10 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
         "records_outside_jobs": set_aside,
         "prompts": [_describe_prompt(prompt, show_rows) for prompt in reading.shown],
         "estimate": estimate.as_dict(),
-        "cost": _describe_cost(processor, estimate),
+        "cost": cost,
         "prompt_caching": describe_caching(processor, estimate.records),
         "time": _describe_time(settings, estimate, len(jobs.jobs)),
+        "deadline": describe_deadline(processor.context, _realtime_seconds(settings, estimate), cost["realtime_usd"]),
         "problems": [*prepared.warnings, *obstacles, *problems],
     }
 
@@ -248,15 +250,32 @@ def _describe_time(settings: Settings, estimate: Estimate, jobs: int) -> dict[st
     }
 
 
+def describe_deadline(
+    context: RunContext, realtime: Interval, realtime_usd: Mapping[str, float] | None
+) -> dict[str, Any] | None:
+    """Return whether the deadline is met even if no job ends in time, and what that costs; None without a deadline.
+
+    `realtime` is how many seconds it takes to ask everything in real time.
+    """
+    if context.due is None:
+        return None
+    left = context.due - context.clock()
+    room = left - CLOSING_SECONDS - STOPPING_SECONDS
+    return {
+        "seconds_left": round(left),
+        "realtime_seconds": round(RESERVE * realtime.high),
+        "certain": RESERVE * realtime.high <= room,
+        "likely": RESERVE * realtime.likely <= room,
+        "costs_at_most_usd": realtime_usd and realtime_usd["high"],
+    }
+
+
 def _realtime_seconds(settings: Settings, estimate: Estimate) -> Interval:
     workers = 1 if settings.concurrency_mode == "sequential" else settings.max_concurrent_workers
-    records = max(1, estimate.records)
-    output = estimate.output_tokens
-    seconds = (
-        FIRST_TOKEN_SECONDS + tokens / records / speed
-        for tokens, speed in zip((output.low, output.likely, output.high), TOKENS_PER_SECOND, strict=True)
+    seconds = answer_seconds(estimate.output_tokens.times(1 / max(1, estimate.records)))
+    per_second = (
+        min(settings.rate_limit_per_second, workers / each) for each in (seconds.low, seconds.likely, seconds.high)
     )
-    per_second = (min(settings.rate_limit_per_second, workers / each) for each in seconds)
     return Interval(*(estimate.records / rate for rate in per_second))
 
 

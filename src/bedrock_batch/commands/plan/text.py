@@ -115,6 +115,26 @@ def _figures(plan: Mapping[str, Any]) -> Iterator[str]:
             f"{' (assumed: half)' if price['batch_assumed'] else ''}."
         )
     yield from _wrapped(f"Time: {time['note']}.")
+    if plan["deadline"]:
+        yield from _wrapped(_deadline(plan["deadline"]))
+
+
+def _deadline(deadline: Mapping[str, Any]) -> str:
+    """Return in words whether the deadline is met."""
+    left, alone = format_duration(deadline["seconds_left"]), format_duration(deadline["realtime_seconds"])
+    usd = deadline["costs_at_most_usd"]
+    cost = f" The run then costs {format_usd(usd)} at most." if usd else ""
+    if deadline["certain"]:
+        return (
+            f"Deadline: in {left}. It is met even if no job ends in time: real time takes {alone} at most for all rows."
+            f"{cost}"
+        )
+    chance = "It is met if answers take as long as is likely" if deadline["likely"] else "It is met only by jobs"
+    return (
+        f"Deadline: in {left}. {chance}: real time may take {alone} for all rows. To be certain, raise "
+        "BEDROCK_RATE_LIMIT_PER_SECOND and BEDROCK_MAX_CONCURRENT_WORKERS with BEDROCK_CONCURRENCY_MODE=concurrent, or "
+        f"set a later deadline.{cost}"
+    )
 
 
 def _caching(caching: Mapping[str, Any]) -> Iterator[str]:

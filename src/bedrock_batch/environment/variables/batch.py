@@ -98,6 +98,14 @@ class BatchSettings:
         "outputs. A later start with the same inputs collects the answers.",
         default="true",
     )
+    deadline_hours: float | None = BATCH.setting(
+        values.optional(values.HOURS),
+        "The hours from the start of the step in which the outputs are needed. Records that jobs do not answer in time "
+        "are asked in real time. Empty: wait as long as the jobs take.",
+    )
+    deadline: str = BATCH.setting(
+        values.MOMENT, "The same as a time of day; the step ends with exit code 2 if it has passed."
+    )
     batch_lease_seconds: float = BATCH.setting(
         values.PACE,
         "How long the heartbeat in a run's ledger must be silent before another process may take the run over.",

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from bedrock_batch.families import parse_overrides
@@ -132,6 +133,15 @@ def network_ids(limit: int) -> ValueType:
         return ids
 
     return ValueType("string", f"1 to {limit} ids with commas between, or a JSON array of them", parse)
+
+
+def _parse_moment(value: str) -> str:
+    if not value:
+        return value
+    # Before Python 3.11, fromisoformat takes no Z.
+    moment = datetime.fromisoformat(f"{value[:-1]}+00:00" if value.endswith(("Z", "z")) else value)
+    require(moment.tzinfo is not None)
+    return moment.isoformat()
 
 
 def _parse_boolean(value: str) -> bool:
@@ -269,6 +279,8 @@ METRICS_NAMESPACE = matching(
     r"(?!AWS/)[A-Za-z0-9._/#:-]+",
     255,
 )
+MOMENT = ValueType("string", "a time with its zone, such as 2026-12-01T06:00Z or 2026-12-01T06:00+01:00", _parse_moment)
+HOURS = number("a number above 0 and up to 1000", lambda value: 0 < value <= 1000)
 ANY_ABOVE_ZERO = number("a number above 0", lambda value: value > 0)
 DAYS = number("a number above 0 and up to 36500", lambda value: 0 < value <= 36_500)
 # The clocks and timers of Python and of the system take no longer times, and no shorter ones make sense.

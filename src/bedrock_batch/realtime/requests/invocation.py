@@ -85,6 +85,16 @@ class RealtimeInvoker:
             adaptive=settings.adaptive_rate,
         )
 
+    def per_second(self, expected_seconds: float) -> float:
+        """Return how many records a second are answered, with the latency measured so far.
+
+        Before the first answer, each is taken to last `expected_seconds`.
+        """
+        workers = 1 if self._settings.concurrency_mode == "sequential" else self._settings.max_concurrent_workers
+        with self._latency_lock:
+            seconds = self.latency.total / self.latency.count if self.latency.count else expected_seconds
+        return min(self.limiter.snapshot().current, workers / max(seconds, 0.001))
+
     def ask_once(
         self,
         record: Record,

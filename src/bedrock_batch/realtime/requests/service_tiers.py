@@ -76,7 +76,7 @@ class ServiceTiers:
         return tier
 
     def _nobody_waits(self, purpose: str) -> bool:
-        deadline = self._context.deadline
+        deadline = self._context.end
         return purpose == "salvage" and (deadline is None or deadline - self._context.clock() > _ENOUGH_SECONDS)
 
     def give_up(self, model_id: str, tier: str | None, error: AwsError) -> bool:

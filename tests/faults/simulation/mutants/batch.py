@@ -98,10 +98,10 @@ MUTANTS = (
         JOB, "the place of results is not written", "output_uri=known.output_uri if known else None", "output_uri=None"
     ),
     Mutant(
-        JOB,
+        "batch/jobs/cutover.py",
         "the end of the container is forgotten",
-        "return deadline - CLOSING_SECONDS -",
-        "return deadline + CLOSING_SECONDS -",
+        "return self.deadline - CLOSING_SECONDS",
+        "return self.deadline + CLOSING_SECONDS",
     ),
     Mutant(JOB, "a refused creation is repeated too soon", "wait * uniform(0.5, 1.0)", "wait * uniform(0.0, 0.1)"),
     Mutant(JOB, "jobs are looked at too soon", "return wait * uniform(1.0 - POLL_JITTER", "return wait * uniform(0.0"),

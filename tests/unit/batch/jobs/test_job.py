@@ -1,4 +1,4 @@
-"""The times of the next poll, of the next creation, and of the cutover to real time."""
+"""The times of the next poll and of the next creation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from bedrock_batch.aws.invocation_jobs import TERMINAL, JobState
 from bedrock_batch.batch.jobs.files import JobFile
-from bedrock_batch.batch.jobs.job import CLOSING_SECONDS, Job, creation_wait, cutover_time, next_poll
+from bedrock_batch.batch.jobs.job import Job, creation_wait, next_poll
 from bedrock_batch.batch.results.reader import UNANSWERED
 
 
@@ -50,24 +50,6 @@ def test_creation_never_comes_back_sooner_than_the_service_asks() -> None:
     """A service that says when to come back would be asked before."""
     assert creation_wait(0, 10.0, 60.0, 120.0, lowest) == 120.0
     assert creation_wait(5, 10.0, 60.0, 120.0, highest) == 300.0
-
-
-@pytest.mark.parametrize(
-    ("deadline", "unanswered", "per_second", "expected"),
-    [
-        (None, 1000, 10.0, float("inf")),
-        (10_000.0, 0, 10.0, 10_000.0 - CLOSING_SECONDS),
-        (10_000.0, 1000, 10.0, 10_000.0 - CLOSING_SECONDS - 100.0),
-        (10_000.0, 10**9, 10.0, 10_000.0 - CLOSING_SECONDS - 5_000.0),
-        (100.0, 1000, 10.0, 100.0 - CLOSING_SECONDS - 50.0),
-    ],
-    ids=["no deadline", "nothing left", "time to ask", "at most half", "too late from the start"],
-)
-def test_batch_is_given_up_while_the_rest_can_still_be_asked(
-    deadline: float | None, unanswered: int, per_second: float, expected: float
-) -> None:
-    """The container would be killed with rows unasked, or batch be given up for no reason."""
-    assert cutover_time(deadline, 0.0, unanswered, per_second) == expected
 
 
 def make_job(status: str | None, tmp_path: Path) -> Job:

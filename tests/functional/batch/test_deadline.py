@@ -1,0 +1,78 @@
+"""A run with a deadline: rows that jobs do not answer in time are asked in real time, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from bedrock_batch.commands.plan.build import plan_step
+from bedrock_batch.commands.plan.text import render_plan
+from bedrock_batch.commands.preparation import StepRequest
+from bedrock_batch.environment.container import container_paths
+from bedrock_batch.errors import ConfigurationError
+from helpers.batch_runs import World
+from helpers.run_checks import check_complete, check_paid_once
+
+MakeWorld = Callable[..., World]
+
+
+def plan(world: World, **environ: str) -> dict[str, Any]:
+    everything = {**world.environ, **world.local.environment, **environ}
+    return plan_step(StepRequest(*container_paths(world.processing), everything, "training"))
+
+
+def test_rows_of_jobs_that_do_not_end_are_asked_before_the_deadline(
+    make_world: MakeWorld, reference: dict[str, tuple[Any, ...]]
+) -> None:
+    """A user who needs the labels in the morning would get them a day later."""
+    world = make_world()
+    world.local.hold_jobs()
+    run = world.answer(BEDROCK_DEADLINE_HOURS="2")
+    assert run.logged("stop=sent reason=the deadline of the run is near")
+    assert not run.logged("deadline=missed")
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+def test_a_deadline_that_jobs_keep_changes_nothing(make_world: MakeWorld) -> None:
+    """A user would pay for real time although the jobs end in time."""
+    world = make_world()
+    run = world.answer(BEDROCK_DEADLINE_HOURS="900")
+    assert run.salvaged == {}
+    assert world.local.count("StopModelInvocationJob") == 0
+
+
+def test_a_deadline_is_no_part_of_the_run(make_world: MakeWorld) -> None:
+    """A user who states a later deadline at the next start would pay for all rows again."""
+    world = make_world()
+    world.answer(BEDROCK_DEADLINE_HOURS="900")
+    later = datetime.now(timezone.utc) + timedelta(days=40)
+    run = world.answer(BEDROCK_DEADLINE=later.isoformat())
+    check_paid_once(run)
+
+
+def test_a_deadline_that_has_passed_ends_the_step_before_anything_is_paid_for(make_world: MakeWorld) -> None:
+    """A wrong year would move all rows to real time at twice the price."""
+    world = make_world()
+    run = world.run(BEDROCK_DEADLINE="2025-12-01T06:00Z")
+    assert isinstance(run.error, ConfigurationError)
+    assert "BEDROCK_DEADLINE=2025-12-01T06:00:00+00:00 has passed" in str(run.error)
+    assert world.local.charges.total() == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "certain", "words"),
+    [("30", True, "It is met even if no job ends in time"), ("0.2", False, "It is met only by jobs")],
+)
+def test_the_plan_says_whether_the_deadline_is_met(
+    make_world: MakeWorld, hours: str, certain: bool, words: str
+) -> None:
+    """A user would learn at the deadline that it could never be met."""
+    world = make_world(files={"train/a.csv": 1000})
+    found = plan(world, BEDROCK_DEADLINE_HOURS=hours, BEDROCK_CONCURRENCY_MODE="sequential")
+    assert found["deadline"]["certain"] is certain
+    assert words in " ".join(render_plan(found).split())
+    assert plan(world)["deadline"] is None
