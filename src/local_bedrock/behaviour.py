@@ -15,7 +15,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-JobEnd = Literal["Completed", "PartiallyCompleted", "FailedInValidating", "Failed", "Expired", "Stopped", "NeverStarts"]
+JobEnd = Literal[
+    "Completed", "PartiallyCompleted", "FailedInValidating", "Failed", "Expired", "Stopped", "NeverStarts", "NeverEnds"
+]
 ManifestKind = Literal["right", "wrong", "absent"]
 
 
@@ -58,7 +60,7 @@ class JobFault:
 
     `ordinals` (from 1, in order of creation) and `name` (a regular expression that is searched in the job name) select
     jobs; without both, the fault applies to every job. `share` is the share of the records that are processed before
-    the end.
+    the end; a job that `NeverEnds` is stuck there until it is stopped.
     """
 
     ordinals: tuple[int, ...] = ()

@@ -200,6 +200,8 @@ class JobRunner:
             return "Expired", fault.message
         self.set_status(job, "InProgress")
         stopped = not work.process(job, lambda share: self._pause(job, phases.in_progress * share, self._held))
+        while fault.ends == "NeverEnds" and not stopped:
+            stopped = not self._pause(job, 3600)
         if self._closing.is_set():
             raise JobStopped
         if fault.writes_output:

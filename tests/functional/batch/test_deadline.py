@@ -13,8 +13,10 @@ from bedrock_batch.commands.plan.text import render_plan
 from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.environment.container import container_paths
 from bedrock_batch.errors import ConfigurationError
-from helpers.batch_runs import World
+from helpers.batch_runs import World, small
+from helpers.botocore_models import RECORD_COUNTS
 from helpers.run_checks import check_complete, check_paid_once
+from local_bedrock.behaviour import JobFault
 
 MakeWorld = Callable[..., World]
 
@@ -33,6 +35,19 @@ def test_rows_of_jobs_that_do_not_end_are_asked_before_the_deadline(
     run = world.answer(BEDROCK_DEADLINE_HOURS="2")
     assert run.logged("stop=sent reason=the deadline of the run is near")
     assert not run.logged("deadline=missed")
+    check_complete(run, reference)
+    check_paid_once(run)
+
+
+@RECORD_COUNTS
+def test_only_the_stuck_job_is_stopped_and_what_it_answered_is_kept(
+    make_world: MakeWorld, reference: dict[str, tuple[Any, ...]]
+) -> None:
+    """One stuck job would make the whole run late, or its answers would be paid for twice."""
+    world = make_world(small(jobs=(JobFault(name="-0001$", ends="NeverEnds", share=0.5),)))
+    run = world.answer(BEDROCK_DEADLINE_HOURS="2")
+    assert run.salvaged == {"stopped": 10}
+    assert world.local.count("StopModelInvocationJob") == 1
     check_complete(run, reference)
     check_paid_once(run)
 
