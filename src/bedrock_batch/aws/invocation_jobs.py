@@ -92,6 +92,7 @@ class JobState:
     error_records: int | None
     submit_time: datetime | None
     end_time: datetime | None
+    model_id: str = ""
 
     @property
     def terminal(self) -> bool:
@@ -239,4 +240,5 @@ def _read_job(job: DescribedJob) -> JobState:
         error_records=job.error_record_count,
         submit_time=job.submit_time,
         end_time=job.end_time,
+        model_id=job.model_id,
     )

@@ -66,6 +66,7 @@ class DescribedJob(_BedrockShape):
     job_name: str = ""
     message: str = ""
     client_request_token: str | None = None
+    model_id: str = ""
     submit_time: datetime | None = None
     end_time: datetime | None = None
     total_record_count: Count | None = None

@@ -17,9 +17,10 @@ from bedrock_batch.commands.plan.text import render_plan
 from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.environment.container import container_paths
 from bedrock_batch.errors import ConfigurationError
-from helpers.batch_runs import BUCKET, NOVA, World
+from helpers.batch_runs import BUCKET, NOVA, World, small
 from helpers.botocore_models import TOKEN_COUNTS
 from helpers.table_files import make_rows, write_table
+from local_bedrock.behaviour import CallFault
 
 ENTRY = Path(__file__).parents[3] / "src" / "bedrock_batch_processing.py"
 
@@ -35,7 +36,12 @@ def test_the_plan_is_what_the_run_does(make_world: Callable[..., World]) -> None
     """A user would decide on figures that differ from those of the run."""
     world = make_world()
     plan = plan_of(world)
-    assert {call.operation for call in world.local.calls} == {"CountTokens", "GetFoundationModel", "S3.ListObjectsV2"}
+    assert {call.operation for call in world.local.calls} == {
+        "CountTokens",
+        "GetFoundationModel",
+        "ListModelInvocationJobs",
+        "S3.ListObjectsV2",
+    }
     assert plan["rows"] == len(world.inputs)
     assert plan["mode"]["mode"] == "batch"
     assert [split["split"] for split in plan["splits"]] == ["train", "val", "test"]
@@ -53,7 +59,9 @@ def test_the_plan_shows_full_and_equal_jobs(make_world: Callable[..., World]) ->
     """A user could not see that most slots stay empty, or would plan with other jobs than those of the run."""
     world = make_world()
     full, even = plan_of(world), plan_of(world, BEDROCK_BATCH_SPREAD="even")
+    unknown = {"low": 600, "high": 24 * 3600}  # no past job
     assert full["spread"] == {
+        "seconds": {"full": unknown, "even": unknown},
         "chosen": "full",
         "full": {"jobs": 3, "jobs_at_a_time": 3, "most_records": 20},
         "even": {"jobs": 12, "jobs_at_a_time": 12, "most_records": 5},
@@ -63,6 +71,30 @@ def test_the_plan_shows_full_and_equal_jobs(make_world: Callable[..., World]) ->
     text = render_plan(even)
     assert "BEDROCK_BATCH_SPREAD=full: 3 jobs of at most 20 records, 3 at a time" in text
     assert "BEDROCK_BATCH_SPREAD=even (as set): 12 jobs of at most 5 records, 12 at a time" in text
+
+
+def test_the_time_of_jobs_is_what_past_jobs_show(make_world: Callable[..., World]) -> None:
+    """A user would read "10 minutes to 24 hours", although the account knows better."""
+    world = make_world(BEDROCK_MAX_RECORDS_PER_JOB="5")
+    before = plan_of(world)["time"]
+    assert (before["past_jobs"], before["batch_seconds"]["high"]) == (0, 24 * 3600)
+    assert "a forecast needs 9 past jobs of this model (there are 0)" in before["note"]
+    world.answer()
+    plan = plan_of(world, BEDROCK_ANSWER_REUSE="false", BEDROCK_MAX_RECORDS_PER_JOB="20")
+    assert plan["time"]["past_jobs"] == 12
+    seconds = plan["time"]["batch_seconds"]
+    assert 0 <= seconds["low"] <= seconds["likely"] <= seconds["high"] < 600
+    text = render_plan(plan)
+    assert "what 12 past jobs of this model show, with a chance of 80 %" in " ".join(text.split())
+    other = plan_of(world, BEDROCK_ANSWER_REUSE="false", BEDROCK_PRIMARY_MODEL_ID=NOVA)
+    assert other["time"]["past_jobs"] == 0
+
+
+def test_a_plan_without_a_list_of_jobs_says_so(make_world: Callable[..., World]) -> None:
+    """A user without the permission would get no plan."""
+    denied = CallFault("ListModelInvocationJobs", code="AccessDeniedException", status=403)
+    world = make_world(small(calls=(denied,)))
+    assert "past jobs cannot be listed" in plan_of(world)["time"]["note"]
 
 
 def test_equal_prompts_are_planned_as_they_are_asked(make_world: Callable[..., World]) -> None:

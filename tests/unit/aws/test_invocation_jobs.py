@@ -255,6 +255,7 @@ def test_a_job_is_read_completely(client: Any, stub: Stubber) -> None:
         error_records=counts.get("errorRecordCount"),
         submit_time=SUBMITTED,
         end_time=SUBMITTED,
+        model_id=response["modelId"],
     )
     assert (state.job_id, state.results_uri) == ("abcdefghijkl", "s3://bucket/out/run1/abcdefghijkl/")
 

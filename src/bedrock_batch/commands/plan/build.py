@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.batch.jobs.cutover import CLOSING_SECONDS, RESERVE, STOPPING_SECONDS
 from bedrock_batch.batch.jobs.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.mode import Decision
+from bedrock_batch.commands.plan.batch_time import BatchTime, estimate_times
 from bedrock_batch.commands.plan.caching import describe_caching
 from bedrock_batch.commands.plan.counting import refine
 from bedrock_batch.commands.plan.lint import find_cost_problems, find_model_problems, find_problems
@@ -29,8 +29,6 @@ from bedrock_batch.realtime.reuse.answer_lookup import KnownQuestions, find_know
 from bedrock_batch.records import Source
 
 PLAN_VERSION = 1
-# Small jobs take 10 to 15 minutes. AWS promises no duration, only that the job ends at its timeout.
-SHORTEST_JOB_SECONDS = 600.0
 
 
 def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: Collection[str] = ()) -> dict[str, Any]:
@@ -45,6 +43,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
     count = len(reading.line_sizes) if reading.reused_rows else reading.rows
     decision = _decide(prepared, reading, count)
     spread = _describe_spread(settings, reading.line_sizes, count) if decision.use_batch else None
+    times = estimate_times(processor, spread) if spread else {}
     jobs = _plan_jobs(settings, settings.batch_spread, reading.line_sizes, count)
     estimate = refine(processor.estimate(reading.prompt_size), reading.sample, processor)
     cost = _describe_cost(processor, estimate)
@@ -65,13 +64,13 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
             "conditions": describe_conditions(settings, count, processor.model_obstacles(), set_by_local),
         },
         "jobs": _describe_jobs(jobs, reading.line_sizes) if decision.use_batch else [],
-        "spread": spread,
+        "spread": spread and {**spread, "seconds": {name: time.seconds for name, time in times.items()}},
         "records_outside_jobs": set_aside,
         "prompts": [_describe_prompt(prompt, show_rows) for prompt in reading.shown],
         "estimate": estimate.as_dict(),
         "cost": cost,
         "prompt_caching": describe_caching(processor, estimate.records),
-        "time": _describe_time(settings, estimate, len(jobs.jobs)),
+        "time": _describe_time(settings, estimate, times[settings.batch_spread] if times else None),
         "deadline": describe_deadline(processor.context, _realtime_seconds(settings, estimate), cost["realtime_usd"]),
         "problems": [*prepared.warnings, *obstacles, *problems],
     }
@@ -235,18 +234,13 @@ def _describe_cost(processor: BedrockBatchProcessor, estimate: Estimate) -> dict
     }
 
 
-def _describe_time(settings: Settings, estimate: Estimate, jobs: int) -> dict[str, Any]:
-    rounds = math.ceil(jobs / settings.max_concurrent_batch_jobs)
+def _describe_time(settings: Settings, estimate: Estimate, batch: BatchTime | None) -> dict[str, Any]:
+    note = "real time: 1 s and then 30 to 100 tokens per second for each answer, without throttling"
     return {
         "realtime_seconds": _realtime_seconds(settings, estimate).as_dict(),
-        "batch_seconds": {
-            "low": round(rounds * SHORTEST_JOB_SECONDS),
-            "high": round(rounds * settings.batch_timeout_hours * 3600),
-        }
-        if jobs
-        else None,
-        "note": "real time: 1 s and then 30 to 100 tokens per second for each answer, without throttling; batch: AWS "
-        "promises no duration, only the job's timeout",
+        "batch_seconds": batch and batch.seconds,
+        "past_jobs": batch and batch.past_jobs,
+        "note": f"{note}; batch: {batch.note}" if batch else note,
     }
 
 

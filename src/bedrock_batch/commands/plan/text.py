@@ -72,8 +72,15 @@ def _spread(spread: Mapping[str, Any]) -> Iterator[str]:
         chosen = " (as set)" if name == spread["chosen"] else ""
         yield (
             f"  BEDROCK_BATCH_SPREAD={name}{chosen}: {jobs['jobs']} jobs of at most {jobs['most_records']:,} records, "
-            f"{jobs['jobs_at_a_time']} at a time"
+            f"{jobs['jobs_at_a_time']} at a time{_forecast(spread['seconds'][name])}"
         )
+
+
+def _forecast(seconds: Mapping[str, int] | None) -> str:
+    """Return in words how long jobs take, empty if past jobs do not show it."""
+    if not seconds or "likely" not in seconds:
+        return ""
+    return f", {format_duration(seconds['low'])} to {format_duration(seconds['high'])}"
 
 
 def _prompts(plan: Mapping[str, Any]) -> Iterator[str]:
@@ -105,7 +112,8 @@ def _figures(plan: Mapping[str, Any]) -> Iterator[str]:
     yield "  time, real time" + "".join(f"{format_duration(seconds[name]):>13}" for name in ("low", "likely", "high"))
     if time["batch_seconds"]:
         batch = time["batch_seconds"]
-        yield f"  {'time, batch':15}{format_duration(batch['low']):>13}{'':13}{format_duration(batch['high']):>13}"
+        likely = format_duration(batch["likely"]) if "likely" in batch else ""
+        yield f"  {'time, batch':15}{format_duration(batch['low']):>13}{likely:>13}{format_duration(batch['high']):>13}"
     yield from _wrapped(f"Tokens: {estimate['method']}.")
     price = cost["price"]
     if price:
