@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import compress, repeat
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ import pyarrow as pa
 from bedrock_batch.answer_store.frame_links import LinkedFrames
 from bedrock_batch.answer_store.markers import Marker
 from bedrock_batch.answer_store.questions import Digests, QuestionLog, digest_attempts
-from bedrock_batch.answer_store.segments import answer_table, encode_body
+from bedrock_batch.answer_store.segments import VALUES, answer_table, encode_body
 from bedrock_batch.answer_store.store import AnswerStore
 from bedrock_batch.models.model_input import ModelInput
 from bedrock_batch.records import ModelOutput, attempt_of
@@ -33,26 +33,44 @@ _REASON_CHARACTERS = 500
 
 
 class _WaitingAnswers:
-    """Answers of one frame that wait to be stored, by column.
+    """Answers of one frame that wait to be stored, by column, in parts.
 
-    `attempts` are the numbers of the validation retries that gave them. `values` are the columns of a segment from
-    `answered_at` to `output_tokens`.
+    `attempts` are the numbers of the validation retries that gave them. The columns are those of a segment from
+    `answered_at` to `output_tokens`; those of single answers are lists until the next part comes.
     """
 
     def __init__(self) -> None:
         self.questions = array("q")
         self.attempts = array("q")
-        self.values: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
+        self._parts: list[list[pa.Array]] = []
+        self._singles: list[list[Any]] = [[] for _ in VALUES]
 
     def __len__(self) -> int:
         return len(self.questions)
 
-    def extend(self, questions: Sequence[int], attempt: int, values: Sequence[Sequence[Any]]) -> None:
-        """Take the answers to some questions."""
-        self.questions.extend(questions)
-        self.attempts.extend(repeat(attempt, len(questions)))
-        for column, more in zip(self.values, values, strict=True):
-            column += more
+    def add(self, question: int, attempt: int, values: Sequence[Any]) -> None:
+        """Take the answer to a question."""
+        self.questions.append(question)
+        self.attempts.append(attempt)
+        for column, value in zip(self._singles, values, strict=True):
+            column.append(value)
+
+    def add_part(self, questions: npt.NDArray[np.int64], columns: list[pa.Array]) -> None:
+        """Take the answers to some questions that were asked for the first time."""
+        self._end_singles()
+        self.questions.frombytes(questions.tobytes())
+        self.attempts.frombytes(bytes(questions.nbytes))
+        self._parts.append(columns)
+
+    def columns(self) -> list[pa.Array]:
+        """Return the columns of all answers, in the order of `questions`."""
+        self._end_singles()
+        return [pa.concat_arrays(parts) for parts in zip(*self._parts, strict=True)]
+
+    def _end_singles(self) -> None:
+        if self._singles[0]:
+            self._parts.append([pa.array(each, field.type) for each, field in zip(self._singles, VALUES, strict=True)])
+            self._singles = [[] for _ in VALUES]
 
 
 class AnswerRecorder:
@@ -127,7 +145,7 @@ class AnswerRecorder:
             digest, attempt = self._questions.digest_of(number), attempt_of(purpose)
             if attempt:
                 digest = digest_attempts(digest, attempt)
-            return {"question": digest.tobytes().hex(), "at": int(self._now().timestamp() * 1000)}
+            return {"question": digest.tobytes().hex(), "at": _milliseconds(self._now())}
         except Exception as error:  # the answer counts for the run all the same
             self._log.debug("answer_store=%s label=no: %s", self._store.location, _describe(error))
             return {}
@@ -145,10 +163,11 @@ class AnswerRecorder:
             is_known = attempt == 0 and self.known is not None and self.known[question]
             if output.source == "store" or not output.frame or is_known:
                 return
-            body = encode_body(output.body)
-            origin = [output.model_id], [output.prefilled], [output.source]
-            values = [body], *origin, [stop_reason], [tokens[0]], [tokens[1]]
-            self._take(output.frame, [question], attempt, values)
+            body, now = encode_body(output.body), self._now()
+            figures = stop_reason, *tokens
+            values = _milliseconds(now), body, output.model_id, output.prefilled, output.source, *figures
+            self._waiting[output.frame].add(question, attempt, values)
+            self._note_taken(output.frame, 1, len(body), now)
 
     def add_batch(
         self, frame: str, model_id: str, prefilled: bool, numbers: Sequence[int], values: Sequence[Sequence[Any]]
@@ -164,10 +183,16 @@ class AnswerRecorder:
             if self.known is not None and (is_known := self.known[questions]).any():
                 questions = questions[~is_known]
                 values = [list(compress(column, ~is_known)) for column in values]
+            now, count = self._now(), len(questions)
             bodies, *figures = values
-            count = len(questions)
-            origin = [model_id] * count, [prefilled] * count, ["batch"] * count
-            self._take(frame, questions.tolist(), 0, ([*map(bytes, bodies)], *origin, *figures))
+            bodies = [*map(bytes, bodies)]
+            # A scalar of a time with its zone takes pyarrow two milliseconds.
+            times = pa.repeat(_milliseconds(now), count).cast(VALUES[0].type)
+            origin = (pa.repeat(value, count) for value in (model_id, prefilled, "batch"))
+            given = (pa.array(each, field.type) for each, field in zip(figures, VALUES[5:], strict=True))
+            columns = [times, pa.array(bodies, VALUES[1].type), *origin, *given]
+            self._waiting[frame].add_part(questions, columns)
+            self._note_taken(frame, count, sum(map(len, bodies)), now)
 
     def flush(self, patience: float | None = None) -> None:
         """Store the answers that wait; a write that hangs is left alone after `patience` seconds, if that is given."""
@@ -195,13 +220,10 @@ class AnswerRecorder:
         except Exception as error:
             self._log.warning("answer_store=%s merged=no: %s", self._store.location, _describe(error))
 
-    def _take(self, frame: str, questions: Sequence[int], attempt: int, values: Sequence[Sequence[Any]]) -> None:
-        """Take the answers to some questions; `values` are the columns of a segment from `body` to `output_tokens`."""
-        now, bodies = self._now(), values[0]
-        times = [int(now.timestamp() * 1000)] * len(questions)
-        self._waiting[frame].extend(questions, attempt, (times, *values))
-        self._count += len(questions)
-        self._bytes += sum(map(len, bodies))
+    def _note_taken(self, frame: str, count: int, size: int, now: datetime) -> None:
+        """Store the answers that wait if they are many, or have waited for long."""
+        self._count += count
+        self._bytes += size
         self._since = self._since or now
         has_waited = abs((now - self._since).total_seconds()) >= SECONDS_HELD  # the clock may be set back
         if self._count >= ANSWERS_AT_ONCE or self._bytes >= BYTES_AT_ONCE or has_waited:
@@ -221,8 +243,10 @@ class AnswerRecorder:
             digests[mine] = digest_attempts(digests[mine], attempt)
             if self.find is not None:
                 is_new[mine] = ~self.find(digests[mine])
-        values = waiting.values if is_new.all() else [list(compress(column, is_new)) for column in waiting.values]
-        return answer_table(digests[is_new], values, self._run_id)
+        columns = waiting.columns()
+        if not is_new.all():
+            columns = [column.filter(pa.array(is_new)) for column in columns]
+        return answer_table(digests[is_new], columns, self._run_id)
 
     @contextmanager
     def _warning(self, count: int) -> Iterator[None]:
@@ -238,3 +262,8 @@ class AnswerRecorder:
 
 def _describe(error: Exception) -> str:
     return printable(shorten(str(error), _REASON_CHARACTERS))
+
+
+def _milliseconds(moment: datetime) -> int:
+    """Return a time as milliseconds since 1970."""
+    return int(moment.timestamp() * 1000)

@@ -44,7 +44,8 @@ SCHEMA: pa.Schema = pa.schema(
     ]
 )
 """The columns of a segment, sorted by question. `body` is the JSON text of the model's answer."""
-_VALUES = list(SCHEMA)[1:-1]
+VALUES = list(SCHEMA)[1:-1]
+"""The fields between `question` and `run_id`."""
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
@@ -52,7 +53,7 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
-def answer_table(questions: Digests, values: Sequence[Sequence[Any]], run_id: str) -> pa.Table:
+def answer_table(questions: Digests, values: Sequence[Sequence[Any] | pa.Array], run_id: str) -> pa.Table:
     """Return the answers of a run as rows of `SCHEMA`, sorted by question.
 
     `values` are the columns between `question` and `run_id`, in any order of rows; times are milliseconds since 1970,
@@ -62,9 +63,13 @@ def answer_table(questions: Digests, values: Sequence[Sequence[Any]], run_id: st
     digests = pa.py_buffer(np.ascontiguousarray(questions[order]))
     columns = [pa.Array.from_buffers(SCHEMA.field("question").type, len(order), [None, digests])]
     positions = pa.array(order)
-    columns += [pa.array(each, field.type).take(positions) for each, field in zip(values, _VALUES, strict=True)]
+    columns += [_as_array(each, field.type).take(positions) for each, field in zip(values, VALUES, strict=True)]
     columns.append(pa.repeat(pa.scalar(run_id, pa.string()), len(order)))
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _as_array(values: Sequence[Any] | pa.Array, kind: pa.DataType) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def encode_segment(table: pa.Table, merged: Collection[str] = ()) -> tuple[str, bytes]:
@@ -81,7 +86,9 @@ def encode_segment(table: pa.Table, merged: Collection[str] = ()) -> tuple[str, 
         table,
         sink,
         row_group_size=_ROWS_IN_GROUP,
-        compression="zstd",
+        # Small segments are read once, by the start that merges them.
+        compression="zstd" if merged else "lz4",
+        write_statistics=["question"],
         use_dictionary=["model_id", "source", "stop_reason", "run_id"],
         **({"write_page_checksum": True} if PAGE_CHECKSUMS else {}),
     )

@@ -9,7 +9,7 @@ numbers and ids. The interval is 0.75 to 1.5 times the estimate; `--plan` narrow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +66,14 @@ class PromptSize:
     extra_bytes: int = 0
 
     def add(self, prompt: str) -> None:
-        self.records += 1
-        self.characters += len(prompt)
-        if not prompt.isascii():
-            self.extra_bytes += len(prompt.encode("utf-8", "surrogatepass")) - len(prompt)
+        self.add_all((prompt,))
+
+    def add_all(self, prompts: Sequence[str]) -> None:
+        self.records += len(prompts)
+        self.characters += sum(map(len, prompts))
+        for prompt in prompts:
+            if not prompt.isascii():
+                self.extra_bytes += len(prompt.encode("utf-8", "surrogatepass")) - len(prompt)
 
     def tokens(self, model_input: ModelInput) -> float:
         """Return the estimated input tokens of the requests, including the text around each prompt."""

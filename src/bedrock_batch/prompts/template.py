@@ -231,12 +231,14 @@ def truncate_text(text: str, limit: int) -> str:
 
 
 def text_column(array: pa.Array | pa.ChunkedArray) -> list[str | None]:
-    """Return an Arrow column as text; columns of strings are taken as they are."""
+    """Return an Arrow column as text, as `cell_text` does; Arrow itself writes integers."""
     import pyarrow as pa  # loaded when there is a table: `--help` must answer at once
 
     from bedrock_batch.arrow_values import python_values
 
     kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if pa.types.is_integer(array.type):
+        array, kind = array.cast(pa.string()), pa.string()
     values = python_values(array)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return values

@@ -100,10 +100,11 @@ def render_records(
     """
     number = 0
     for batch in source.batches():
-        for prompt in template.render_rows(text_columns(batch, template.columns), batch.num_rows):
-            if shared is not None and not shared.is_new(prompt):
-                continue
-            size.add(prompt)
+        prompts = template.render_rows(text_columns(batch, template.columns), batch.num_rows)
+        if shared is not None:
+            prompts = [*filter(shared.is_new, prompts)]
+        size.add_all(prompts)
+        for prompt in prompts:
             yield Record(number, prompt)
             number += 1
 
