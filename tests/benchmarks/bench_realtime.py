@@ -57,11 +57,8 @@ def bare_rate(environ: dict[str, str], workers: int, rows: int) -> float:
     session = make_session("us-east-1", None, {"aws_access_key_id": "x", "aws_secret_access_key": "x"})
     endpoint = {"bedrock-runtime": environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]}
     client = ClientFactory(session, endpoint_urls=endpoint, max_pool_connections=workers).bedrock_runtime
-    body = {
-        "anthropic_version": "bedrock-2023-05-31",
-        "max_tokens": 1024,
-        "messages": [{"role": "user", "content": "word " * 200}],
-    }
+    messages = [{"role": "user", "content": "word " * 200}]
+    body = json.dumps({"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1024, "messages": messages}).encode()
     begun = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
         for future in [
