@@ -38,7 +38,7 @@ _EXPORTS: dict[str, tuple[str, str]] = {
     "load_prompt_templates": ("bedrock_batch.prompts.files", "load_prompt_templates"),
     "load_validation_schema": ("bedrock_batch.answers.schema.response_schema", "load_validation_schema"),
     "process_split_directory": ("bedrock_batch.commands.run", "process_split_directory"),
-    "CONTAINER_PATHS": ("bedrock_batch.environment.container", "CONTAINER_PATHS"),
+    "CONTAINER_PATHS": ("bedrock_batch.environment.container.paths", "CONTAINER_PATHS"),
 }
 __all__ = ["main", "run", *_EXPORTS]
 

@@ -19,8 +19,8 @@ from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.answers.columns import AnswerColumns
 from bedrock_batch.answers.parser import AnswerParser
 from bedrock_batch.answers.schema.response_schema import ResponseSchema
-from bedrock_batch.batch.jobs.files import write_job_files
-from bedrock_batch.batch.jobs.plan import JobLimits
+from bedrock_batch.batch.job_files.files import write_job_files
+from bedrock_batch.batch.job_files.plan import JobLimits
 from bedrock_batch.batch.results.fast_reader import decode_line
 from bedrock_batch.batch.results.reader import SentRecords, read_results
 from bedrock_batch.costs.prices import PriceBook

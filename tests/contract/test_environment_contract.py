@@ -14,7 +14,7 @@ import pytest
 
 from bedrock_batch import errors
 from bedrock_batch.answers.columns import AnswerColumns
-from bedrock_batch.environment.container import CONTAINER_PATHS
+from bedrock_batch.environment.container.paths import CONTAINER_PATHS
 from bedrock_batch.environment.settings import BY_FIELD, VARIABLES, Variable, load_settings
 from bedrock_batch.environment.variables.aliases import ALIASES
 from bedrock_batch.records import AnswerSource, ParseStatus

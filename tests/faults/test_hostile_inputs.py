@@ -20,7 +20,7 @@ from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.commands.run import run_step
 from bedrock_batch.dataset.splits import find_splits
 from bedrock_batch.dataset.tables.reader import open_table
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.errors import BedrockBatchError, ConfigurationError, InputError
 from bedrock_batch.prompts.files import load_prompt_templates
 from helpers.batch_runs import BUCKET, ENVIRON, SCHEMA, TEMPLATE, small, write_inputs

@@ -20,7 +20,7 @@ import botocore.session
 from bedrock_batch.aws.clients import ClientFactory
 from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.commands.run import run_step
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings
 from helpers.table_files import make_rows, read_outputs, write_table

@@ -12,8 +12,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bedrock_batch.batch.jobs.files import EarlierSplit, JobFile, read_records, write_job_files
-from bedrock_batch.batch.jobs.plan import EvenSpread, JobLimits, JobPlan, expected_jobs, plan_jobs
+from bedrock_batch.batch.job_files.files import EarlierSplit, JobFile, read_records, write_job_files
+from bedrock_batch.batch.job_files.plan import EvenSpread, JobLimits, JobPlan, expected_jobs, plan_jobs
 from bedrock_batch.environment.settings import settings_from_mapping
 from bedrock_batch.models.model_input import build_model_input
 from bedrock_batch.records import Record

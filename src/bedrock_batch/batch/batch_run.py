@@ -13,13 +13,13 @@ from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.batch.canary import Canary
 from bedrock_batch.batch.job_blocks import job_block, last_block, not_batchable
+from bedrock_batch.batch.job_files.files import EarlierSplit, JobFile, read_records, write_job_files
+from bedrock_batch.batch.job_files.plan import job_limits
 from bedrock_batch.batch.job_methods import JobMethods
 from bedrock_batch.batch.jobs.background import BackgroundIterator
 from bedrock_batch.batch.jobs.budget import JobBudget
-from bedrock_batch.batch.jobs.files import EarlierSplit, JobFile, read_records, write_job_files
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.batch.jobs.losses import find_loss
-from bedrock_batch.batch.jobs.plan import job_limits
 from bedrock_batch.batch.jobs.runner import JobRunner
 from bedrock_batch.batch.jobs.submission import all_ended, note_end, submitted
 from bedrock_batch.batch.mode import model_obstacles

@@ -13,8 +13,8 @@ from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.batch.batch_run import BatchRun
 from bedrock_batch.batch.canary import run_canary
+from bedrock_batch.batch.job_files.plan import expected_jobs, job_limits
 from bedrock_batch.batch.job_methods import JobMethods
-from bedrock_batch.batch.jobs.plan import expected_jobs, job_limits
 from bedrock_batch.batch.mode import Decision, decide_mode, model_obstacles
 from bedrock_batch.batch.other_runs.attached import AttachedJobs
 from bedrock_batch.batch.other_runs.elsewhere import find_jobs_elsewhere

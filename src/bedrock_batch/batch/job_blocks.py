@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from bedrock_batch.answers.blocks import AnswerBlock
 from bedrock_batch.answers.collector import AnswerCollector
 from bedrock_batch.batch.canary import Canary
-from bedrock_batch.batch.jobs.files import JobFile, read_records
+from bedrock_batch.batch.job_files.files import JobFile, read_records
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.records import Record, RecordError, RecordOutput
 

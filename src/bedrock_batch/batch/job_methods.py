@@ -27,10 +27,10 @@ from bedrock_batch.aws.invocation_jobs import (
     validate_job_name,
 )
 from bedrock_batch.aws.s3 import join_uri, parse_s3_path
+from bedrock_batch.batch.job_files.plan import job_limits, plan_jobs
 from bedrock_batch.batch.jobs.creation import job_request
 from bedrock_batch.batch.jobs.download import RESULT_SUFFIX
 from bedrock_batch.batch.jobs.job import next_poll
-from bedrock_batch.batch.jobs.plan import job_limits, plan_jobs
 from bedrock_batch.batch.results.reader import SentRecords, read_results
 from bedrock_batch.dataset.row_source import TableSource
 from bedrock_batch.environment.context import make_storage

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str] | None, start_local: StartLocal) -> int:
     try:
         return _run_command(options, start_local)
     except KeyboardInterrupt as error:
-        from bedrock_batch.environment.signals import describe_interrupt
+        from bedrock_batch.environment.container.signals import describe_interrupt
 
         left = describe_interrupt(error, asks=not is_read_only(options), local=options.local)
         return _fail(1, f"stopped by {str(error) or 'Ctrl-C'}: {left}", options)
@@ -62,7 +62,7 @@ def run_process(arguments: Sequence[str] | None, start_local: StartLocal) -> NoR
 
     SIGTERM and Ctrl-C end the process within seconds.
     """
-    from bedrock_batch.environment.signals import SignalEnding
+    from bedrock_batch.environment.container.signals import SignalEnding
 
     options = parse_arguments(arguments)
     ending = SignalEnding(lambda reason: _write_hard_end(reason, options))
@@ -96,7 +96,7 @@ def _local_environ(
 ) -> dict[str, str]:
     """Start the local Bedrock and return the environment of a run against it."""
     from bedrock_batch.commands.preflight import check_settings
-    from bedrock_batch.environment.container import container_paths
+    from bedrock_batch.environment.container.paths import container_paths
 
     options.set_by_local = frozenset(LOCAL_DEFAULTS.keys() - environ.keys())
     environ = {**LOCAL_DEFAULTS, "BEDROCK_BATCH_ROLE_ARN": _local_role(environ), **environ}
@@ -131,7 +131,7 @@ def _local_role(environ: Mapping[str, str]) -> str:
 def _read_schema(options: argparse.Namespace) -> dict[str, Any] | None:
     """Return the schema that the local Bedrock answers by; None if it cannot be read, which the run itself reports."""
     from bedrock_batch.commands.input_channels import schema_of_inputs
-    from bedrock_batch.environment.container import container_paths
+    from bedrock_batch.environment.container.paths import container_paths
     from bedrock_batch.errors import InputError
 
     try:
@@ -176,7 +176,7 @@ def make_request(
 
 
 def _container_request(environ: Mapping[str, str], options: argparse.Namespace) -> StepRequest:
-    from bedrock_batch.environment.container import container_paths
+    from bedrock_batch.environment.container.paths import container_paths
 
     return make_request(*container_paths(options.processing_dir), environ, options)
 
@@ -280,7 +280,7 @@ def explain(error: Exception) -> str:
 
 def _fail(exit_code: int, reason: str, options: argparse.Namespace) -> int:
     """Log the reason of a failure, write it as the container's exit message, and return the exit code."""
-    from bedrock_batch.environment.container import write_exit_message
+    from bedrock_batch.environment.container.paths import write_exit_message
 
     for line in reason.splitlines():
         logging.getLogger("bedrock_batch").error("%s", line)
@@ -290,8 +290,8 @@ def _fail(exit_code: int, reason: str, options: argparse.Namespace) -> int:
 
 def _write_hard_end(reason: str, options: argparse.Namespace) -> None:
     """Write the exit message of a process that ends at once."""
-    from bedrock_batch.environment.container import write_exit_message
-    from bedrock_batch.environment.signals import describe_hard_end
+    from bedrock_batch.environment.container.paths import write_exit_message
+    from bedrock_batch.environment.container.signals import describe_hard_end
 
     if not is_read_only(options):
         write_exit_message(Path(options.processing_dir).parent, f"{reason}: {describe_hard_end(local=options.local)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from bedrock_batch.answers.schema.files import holds_schema
 from bedrock_batch.answers.schema.response_schema import check_validation_schema, load_validation_schema
-from bedrock_batch.environment.container import check_folder
+from bedrock_batch.environment.container.paths import check_folder
 from bedrock_batch.environment.references import JsonText
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import Problems

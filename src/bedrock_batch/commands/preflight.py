@@ -8,7 +8,7 @@ from typing import Any
 
 from bedrock_batch.answers.schema.files import find_schema_file, holds_schema
 from bedrock_batch.dataset.tables.formats import find_data_files
-from bedrock_batch.environment.container import read_json_file
+from bedrock_batch.environment.container.paths import read_json_file
 from bedrock_batch.environment.settings import load_settings
 from bedrock_batch.errors import InputError, Problems
 from bedrock_batch.prompts.files import load_prompt_templates

@@ -15,10 +15,10 @@ from bedrock_batch.commands.input_channels import load_texts
 from bedrock_batch.commands.input_columns import check_columns
 from bedrock_batch.dataset.sample import Sample, draw_sample
 from bedrock_batch.dataset.splits import TRAINING_SPLITS, Split, find_splits
-from bedrock_batch.environment.container import check_apart, check_outputs, read_max_runtime
+from bedrock_batch.environment.container.instances import Instance, read_instance
+from bedrock_batch.environment.container.paths import check_apart, check_outputs, read_max_runtime
 from bedrock_batch.environment.context import LOGGER_NAME, RunContext, make_clients
 from bedrock_batch.environment.deadline import with_deadline
-from bedrock_batch.environment.instances import Instance, read_instance
 from bedrock_batch.environment.settings import Settings, alias_notes, load_settings
 from bedrock_batch.errors import Problems
 from bedrock_batch.progress import LineProgress, Progress

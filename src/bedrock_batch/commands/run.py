@@ -12,7 +12,7 @@ from bedrock_batch.commands.input_columns import check_columns
 from bedrock_batch.commands.preparation import PreparedRun, StepRequest, prepare_run, take_sample
 from bedrock_batch.dataset.splits import open_split
 from bedrock_batch.environment.callable_log import Log, as_logger
-from bedrock_batch.environment.container import (
+from bedrock_batch.environment.container.paths import (
     check_apart,
     make_output_folder,
 )

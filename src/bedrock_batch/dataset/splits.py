@@ -14,8 +14,8 @@ import pyarrow as pa
 from bedrock_batch.dataset.tables.formats import FileFormat, find_data_files
 from bedrock_batch.dataset.tables.reader import open_table
 from bedrock_batch.dataset.tables.table_file import TableFile, TablePart
-from bedrock_batch.environment.container import check_folder
-from bedrock_batch.environment.instances import Instance
+from bedrock_batch.environment.container.instances import Instance
+from bedrock_batch.environment.container.paths import check_folder
 from bedrock_batch.errors import InputError
 
 TRAINING_SPLITS = ("train", "val", "test")

@@ -13,7 +13,7 @@ from pathlib import Path
 from bedrock_batch.aws.calls.retries import RetryPolicy
 from bedrock_batch.aws.clients import ClientFactory, make_session
 from bedrock_batch.aws.s3 import S3Storage
-from bedrock_batch.environment.instances import Instance
+from bedrock_batch.environment.container.instances import Instance
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.progress import Progress
 

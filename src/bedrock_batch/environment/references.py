@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bedrock_batch.environment.container import check_inside
+from bedrock_batch.environment.container.paths import check_inside
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.environment.variables.price_values import REFERENCE_OR_PRICES, parse_prices
 from bedrock_batch.environment.variables.value_types import (

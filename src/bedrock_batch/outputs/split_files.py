@@ -18,7 +18,7 @@ from bedrock_batch.dataset.tables.cells import escape_formulas
 from bedrock_batch.dataset.tables.formats import FileFormat, is_gzipped
 from bedrock_batch.dataset.tables.table_file import TableFile
 from bedrock_batch.dataset.tables.writer import TableWriter
-from bedrock_batch.environment.container import make_output_folder
+from bedrock_batch.environment.container.paths import make_output_folder
 from bedrock_batch.errors import BedrockBatchError, InputError
 from bedrock_batch.outputs.countable_fields import field_specs
 from bedrock_batch.outputs.distributions import Distributions

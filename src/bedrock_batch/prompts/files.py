@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bedrock_batch.environment.callable_log import Log, as_logger
-from bedrock_batch.environment.container import read_json_file
+from bedrock_batch.environment.container.paths import read_json_file
 from bedrock_batch.errors import InputError
 from bedrock_batch.prompts.rules import as_prompt_text, read_rules
 from bedrock_batch.prompts.template import made_template

@@ -23,7 +23,7 @@ from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.commands.run import run_step
 from bedrock_batch.dataset.splits import find_splits
-from bedrock_batch.environment.container import make_output_folder
+from bedrock_batch.environment.container.paths import make_output_folder
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import load_settings
 from bedrock_batch.errors import BedrockBatchError, RunSubmitted

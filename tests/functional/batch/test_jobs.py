@@ -282,7 +282,7 @@ def test_main_runs_batch_on_real_clocks(make_world):
     """The step that SageMaker starts would not be the one that these tests prove."""
     import argparse
 
-    from bedrock_batch.environment.container import container_paths
+    from bedrock_batch.environment.container.paths import container_paths
     from bedrock_batch_processing import main
     from helpers.table_files import read_outputs
 

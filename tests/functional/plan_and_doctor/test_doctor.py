@@ -18,7 +18,7 @@ from bedrock_batch.commands.doctor.account_checks import check_sdk
 from bedrock_batch.commands.doctor.examine import examine_step, findings_as_dict, render_findings
 from bedrock_batch.commands.doctor.finding import CheckContext, Finding
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.environment.context import RunContext
 from helpers.aws_clients import fake_session
 from helpers.botocore_models import MODEL_ACCESS

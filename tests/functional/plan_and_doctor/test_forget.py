@@ -11,7 +11,7 @@ import pytest
 
 from bedrock_batch.commands.forget import forget_step, render_forgotten
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.errors import RunError
 from helpers.batch_runs import BUCKET, World, small
 from helpers.step_command import run_process, step_command, step_environ

@@ -17,7 +17,7 @@ import pytest
 from bedrock_batch.commands.doctor.examine import examine_step
 from bedrock_batch.commands.plan.build import plan_step
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.environment.context import RunContext, make_clients
 from bedrock_batch.environment.settings import Settings
 from helpers.batch_runs import StepRun, World, small

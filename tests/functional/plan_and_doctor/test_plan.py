@@ -15,7 +15,7 @@ import pytest
 from bedrock_batch.commands.plan.build import plan_step
 from bedrock_batch.commands.plan.text import render_plan
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.errors import ConfigurationError
 from helpers.batch_runs import BUCKET, NOVA, World, small
 from helpers.botocore_models import TOKEN_COUNTS

@@ -10,7 +10,7 @@ import pytest
 from bedrock_batch.commands.preparation import StepRequest
 from bedrock_batch.commands.status.build import status_step
 from bedrock_batch.commands.status.text import render_status
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from helpers.batch_runs import World, small
 from helpers.botocore_models import RECORD_COUNTS
 from local_bedrock.behaviour import JobFault

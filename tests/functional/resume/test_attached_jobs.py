@@ -11,7 +11,7 @@ import pytest
 from bedrock_batch.commands.plan.build import plan_step
 from bedrock_batch.commands.plan.text import render_plan
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from functional.resume.test_answer_reuse import answers, charged, data, write_schema
 from functional.resume.test_open_runs import ask_otherwise, delete, keys
 from helpers.batch_runs import World, sent_ids, small

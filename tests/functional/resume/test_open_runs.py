@@ -116,7 +116,7 @@ def test_a_plan_changes_nothing(make_world: MakeWorld) -> None:
     """A plan would write into the store of others, or fail at the marker of a killed run."""
     from bedrock_batch.commands.plan.build import plan_step
     from bedrock_batch.commands.preparation import StepRequest
-    from bedrock_batch.environment.container import container_paths
+    from bedrock_batch.environment.container.paths import container_paths
 
     world = make_world(files=FILES, **REALTIME)
     leave_answers_in_the_ledger(world)

@@ -10,7 +10,7 @@ from typing import Any
 from bedrock_batch.commands.plan.build import plan_step
 from bedrock_batch.commands.plan.text import render_plan
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from helpers.batch_runs import World, sent_ids
 from helpers.run_checks import check_complete, check_paid_once
 

@@ -19,7 +19,7 @@ import pytest
 
 import bedrock_batch_processing as entry
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.environment.context import RunContext, make_clients
 from bedrock_batch.environment.settings import settings_from_mapping
 from bedrock_batch.errors import ConfigurationError, InputError

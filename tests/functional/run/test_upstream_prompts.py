@@ -16,7 +16,7 @@ import pytest
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
 from bedrock_batch.commands.plan.build import plan_step
 from bedrock_batch.commands.preparation import StepRequest
-from bedrock_batch.environment.container import container_paths
+from bedrock_batch.environment.container.paths import container_paths
 from bedrock_batch.errors import ConfigurationError
 from helpers.batch_runs import MODEL, SCHEMA, World, sent_lines, small
 from helpers.table_files import write_table

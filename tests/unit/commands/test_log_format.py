@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bedrock_batch.commands.log_format import LOG_FORMAT, OneLineFormatter
-from bedrock_batch.environment.container import write_exit_message
+from bedrock_batch.environment.container.paths import write_exit_message
 from bedrock_batch.text import escape_controls
 
 EVIL = "Failed\r\n2026-01-01 INFO all is well \x1b[2J\x1b]0;title\x07 \u202egnp.exe\u2066 \u2028\x85\x00"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bedrock_batch.dataset.splits import find_splits
-from bedrock_batch.environment.instances import Instance
+from bedrock_batch.environment.container.instances import Instance
 from bedrock_batch.errors import InputError
 
 

@@ -28,7 +28,7 @@ from bedrock_batch.answers.schema.pydantic_model import build_response_model, ch
 from bedrock_batch.answers.schema.typed_dict import dict_validator
 from bedrock_batch.answers.schema.vocabulary import schema_of_file
 from bedrock_batch.environment.callable_log import Log, as_logger
-from bedrock_batch.environment.container import read_json_file
+from bedrock_batch.environment.container.paths import read_json_file
 from bedrock_batch.environment.references import JsonText, load_json_text
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import InputError

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from bedrock_batch.environment.signals import WAKE_SECONDS
+from bedrock_batch.environment.container.signals import WAKE_SECONDS
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from bedrock_batch.aws.invocation_jobs import (
     job_name,
 )
 from bedrock_batch.aws.s3 import join_uri
-from bedrock_batch.batch.jobs.files import JobFile
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.job import Job, creation_wait
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.environment.settings import Settings

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from bedrock_batch.aws.invocation_jobs import JobState
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.cutover import JobPace
-from bedrock_batch.batch.jobs.files import JobFile
 from bedrock_batch.ledger.document import JobEntry, JobProgress
 from bedrock_batch.records import JobErrorKind, Manifest
 

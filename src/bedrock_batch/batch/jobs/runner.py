@@ -9,11 +9,11 @@ from bedrock_batch.aws.calls.advice import hopeless_error
 from bedrock_batch.aws.calls.error_codes import MISCONFIGURED
 from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.s3 import join_uri
+from bedrock_batch.batch.job_files.files import JobFile, set_all_aside
 from bedrock_batch.batch.jobs.background import StopFlag
 from bedrock_batch.batch.jobs.budget import JobBudget
 from bedrock_batch.batch.jobs.creation import JobCreator
 from bedrock_batch.batch.jobs.cutover import Cutover
-from bedrock_batch.batch.jobs.files import JobFile, set_all_aside
 from bedrock_batch.batch.jobs.job import Job, ended_state
 from bedrock_batch.batch.jobs.monitor import JobMonitor
 from bedrock_batch.batch.jobs.transfers import TRANSFERS_AT_ONCE, Transfers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 
-from bedrock_batch.batch.jobs.files import JobFile
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.errors import RunSubmitted
 from bedrock_batch.ledger.run import Run

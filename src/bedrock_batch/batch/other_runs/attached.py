@@ -12,9 +12,9 @@ from bedrock_batch.answer_store.questions import DIGEST_BYTES
 from bedrock_batch.answer_store.store import AnswerStore, Positions
 from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.aws.invocation_jobs import get_job
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.cutover import CLOSING_SECONDS, cutover_time
 from bedrock_batch.batch.jobs.download import download_results
-from bedrock_batch.batch.jobs.files import JobFile
 from bedrock_batch.batch.jobs.job import Job, ended_state
 from bedrock_batch.batch.jobs.losses import find_loss
 from bedrock_batch.batch.jobs.monitor import TIMEOUT_GRACE_SECONDS, JobMonitor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bedrock_batch.answer_store.recorder import AnswerRecorder
-from bedrock_batch.batch.jobs.files import JobFile
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.environment.context import RunContext
 from bedrock_batch.errors import RunError
 from bedrock_batch.ledger.job_questions import JobQuestions

@@ -10,7 +10,7 @@ from bedrock_batch.aws.calls.error_codes import ErrorKind
 from bedrock_batch.aws.calls.failures import AwsError
 from bedrock_batch.commands.doctor.finding import CheckContext, Finding, failed, not_checked, ok, problem, statement
 from bedrock_batch.environment.consistency import compare_profile
-from bedrock_batch.environment.container import read_max_runtime
+from bedrock_batch.environment.container.paths import read_max_runtime
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import BedrockBatchError
 from bedrock_batch.families import base_model_id, hides_model

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from bedrock_batch.batch.bedrock_batch_processor import BedrockBatchProcessor
+from bedrock_batch.batch.job_files.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.jobs.cutover import CLOSING_SECONDS, RESERVE, STOPPING_SECONDS
-from bedrock_batch.batch.jobs.plan import JobPlan, job_limits, plan_jobs
 from bedrock_batch.batch.mode import Decision
 from bedrock_batch.commands.plan.batch_time import BatchTime, estimate_times
 from bedrock_batch.commands.plan.caching import describe_caching
@@ -50,6 +50,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
     set_aside = len(jobs.set_aside) if decision.use_batch else 0
     problems = find_model_problems(processor) + find_problems(reading, processor, set_aside)
     problems += find_cost_problems(processor, estimate, decision.use_batch)
+    conditions = describe_conditions(settings, count, processor.model_obstacles(), set_by_local)
     return {
         "plan_version": PLAN_VERSION,
         "job_type": processor.context.job_type,
@@ -58,11 +59,7 @@ def build_plan(prepared: PreparedRun, *, show_rows: bool = False, set_by_local: 
         "sample": prepared.sample and prepared.sample.as_dict(),
         "splits": _describe_splits(splits, reading),
         "answer_store": stored and _describe_answers(stored, reading),
-        "mode": {
-            "mode": _mode(decision, count, reading),
-            "reasons": list(decision.reasons),
-            "conditions": describe_conditions(settings, count, processor.model_obstacles(), set_by_local),
-        },
+        "mode": {**_describe_mode(decision, count, reading), "conditions": conditions},
         "jobs": _describe_jobs(jobs, reading.line_sizes) if decision.use_batch else [],
         "spread": spread and {**spread, "seconds": {name: time.seconds for name, time in times.items()}},
         "records_outside_jobs": set_aside,
@@ -94,10 +91,9 @@ def _decide(prepared: PreparedRun, reading: Reading, count: int) -> Decision:
     return prepared.processor.check_mode(count)
 
 
-def _mode(decision: Decision, count: int, reading: Reading) -> str:
-    if reading.reused_rows and not count:
-        return "none"
-    return "batch" if decision.use_batch else "realtime"
+def _describe_mode(decision: Decision, count: int, reading: Reading) -> dict[str, Any]:
+    mode = "batch" if decision.use_batch else "realtime"
+    return {"mode": "none" if reading.reused_rows and not count else mode, "reasons": list(decision.reasons)}
 
 
 def _describe_answers(stored: KnownQuestions, reading: Reading) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Generic, TypeVar
 
-from bedrock_batch.environment.signals import WAKE_SECONDS
+from bedrock_batch.environment.container.signals import WAKE_SECONDS
 
 T = TypeVar("T")
 R = TypeVar("R")

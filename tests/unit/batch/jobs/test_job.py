@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bedrock_batch.aws.invocation_jobs import TERMINAL, JobState
-from bedrock_batch.batch.jobs.files import JobFile
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.job import Job, creation_wait, next_poll
 from bedrock_batch.batch.results.reader import UNANSWERED
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bedrock_batch.aws.invocation_jobs import JobState
-from bedrock_batch.batch.jobs.files import JobFile
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.job import Job, ended_state
 from bedrock_batch.batch.jobs.losses import counted_results, find_loss
 from bedrock_batch.batch.results.reader import ResultCounts

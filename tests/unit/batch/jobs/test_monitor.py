@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bedrock_batch.batch.jobs.files import JobFile
+from bedrock_batch.batch.job_files.files import JobFile
 from bedrock_batch.batch.jobs.job import Job
 from bedrock_batch.batch.jobs.monitor import STOP_SECONDS, TOLERATED_POLL_FAILURES, JobMonitor
 from bedrock_batch.environment.context import RunContext

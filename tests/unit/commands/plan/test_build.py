@@ -107,6 +107,7 @@ PLAN: dict[str, Any] = {
         "method": "a guess",
     },
     "cost": {"price": None, "batch_usd": None, "realtime_usd": None},
+    "deadline": None,
     "prompt_caching": {"saved_usd": None},
     "time": {"realtime_seconds": {"low": 1, "likely": 600, "high": 9000}, "batch_seconds": None, "note": "no promise"},
     "problems": ["look at this"],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bedrock_batch.batch.jobs.files import JobFile, read_records, write_job_files
-from bedrock_batch.batch.jobs.plan import JobLimits
+from bedrock_batch.batch.job_files.files import JobFile, read_records, write_job_files
+from bedrock_batch.batch.job_files.plan import JobLimits
 from bedrock_batch.environment.settings import settings_from_mapping
 from bedrock_batch.models.model_input import ModelInput, build_model_input
 from bedrock_batch.records import Record, prompt_check

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from bedrock_batch.batch.jobs.plan import JobLimits, next_job, share_of
+from bedrock_batch.batch.job_files.plan import JobLimits, next_job, share_of
 from bedrock_batch.environment.private_files import private_opener
 from bedrock_batch.models.model_input import ModelInput, prompt_of
 from bedrock_batch.records import RECORD_ID_WIDTH, Record, prompt_check, record_number

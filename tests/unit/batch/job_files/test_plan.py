@@ -6,7 +6,7 @@ from array import array
 
 import pytest
 
-from bedrock_batch.batch.jobs.plan import JobLimits, next_job, plan_jobs
+from bedrock_batch.batch.job_files.plan import JobLimits, next_job, plan_jobs
 from bedrock_batch.batch.results.lines import OutputLine, parse_output_line
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bedrock_batch.environment.container import CONTAINER_PATHS, is_sharded, read_instance_names
+from bedrock_batch.environment.container.paths import CONTAINER_PATHS, is_sharded, read_instance_names
 from bedrock_batch.environment.settings import Settings
 from bedrock_batch.errors import InputError
 

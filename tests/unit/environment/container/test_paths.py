@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bedrock_batch.environment import container
-from bedrock_batch.environment.container import (
+from bedrock_batch.environment.container import paths as container
+from bedrock_batch.environment.container.paths import (
     CONTAINER_PATHS,
     check_inside,
     container_paths,

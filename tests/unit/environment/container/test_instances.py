@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bedrock_batch.environment.instances import Instance, read_instance
+from bedrock_batch.environment.container.instances import Instance, read_instance
 from bedrock_batch.environment.settings import load_settings
 from bedrock_batch.errors import InputError
 
