@@ -87,6 +87,7 @@ _LISTING = frozenset(
         "_half_a_network",
         "_two_samples",
         "_two_deadlines",
+        "_deadline_without_real_time",
         "find_region_warnings",
         "find_account_warnings",
         "compare_profile",

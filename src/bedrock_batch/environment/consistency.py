@@ -33,6 +33,7 @@ def find_contradictions(values: Mapping[str, Any], labels: Mapping[str, str]) ->
     problems.append(_half_a_network(values, labels))
     problems.append(_two_samples(values, labels))
     problems.append(_two_deadlines(values, labels))
+    problems.append(_deadline_without_real_time(values, labels))
     if (values.get("batch_mode"), values.get("batch_fallback")) == ("batch", "fail"):
         problems += [
             f"{labels[name]} is not set, but {labels['batch_mode']}=batch with {labels['batch_fallback']}=fail needs it"
@@ -81,6 +82,17 @@ def _two_deadlines(values: Mapping[str, Any], labels: Mapping[str, str]) -> str 
     if not values.get("deadline") or values.get("deadline_hours") is None:
         return None
     return f"{labels['deadline']} and {labels['deadline_hours']} both state the deadline: give one of them"
+
+
+def _deadline_without_real_time(values: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
+    """Return a sentence if there is a deadline and records that jobs do not answer may not be asked again."""
+    name = next((name for name in ("deadline", "deadline_hours") if values.get(name)), None)
+    if name is None or values.get("batch_fallback") in ("realtime", None):
+        return None
+    return (
+        f"{labels[name]} needs {labels['batch_fallback']}=realtime: records that jobs do not answer in time are asked "
+        "in real time"
+    )
 
 
 def find_quota_warnings(settings: BatchSettings) -> list[str]:

@@ -129,7 +129,12 @@ class BedrockProcessor(RecordMethods, PublicAttributes):
         return price and price.in_tier(tier or "default")
 
     def per_second(self) -> float:
-        """Return how many records a second real time answers, as measured or, before the first answer, as expected."""
+        """Return how many records a second real time answers, as measured or, before the first answer, as expected.
+
+        0 for a model that cannot be asked in real time.
+        """
+        if not self.primary_model.capabilities.realtime:
+            return 0.0
         return self.realtime.per_second(self._expected_seconds)
 
     @cached_property

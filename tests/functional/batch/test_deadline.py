@@ -97,6 +97,22 @@ def test_a_deadline_that_has_passed_ends_the_step_before_anything_is_paid_for(ma
     assert world.local.charges.total() == 0
 
 
+def test_a_deadline_needs_real_time(make_world: MakeWorld) -> None:
+    """Jobs would be stopped in time, and their rows be errors."""
+    run = make_world().run(BEDROCK_DEADLINE_HOURS="2", BEDROCK_BATCH_FALLBACK="error")
+    assert "BEDROCK_DEADLINE_HOURS needs BEDROCK_BATCH_FALLBACK=realtime" in str(run.error)
+
+
+def test_jobs_of_a_model_without_real_time_are_not_stopped(make_world: MakeWorld) -> None:
+    """A user of such a model would get errors in place of answers that are only late."""
+    capabilities = '{"realtime": false}'
+    world = make_world(BEDROCK_MODEL_CAPABILITIES=capabilities)
+    run = world.answer(speed=50.0, BEDROCK_DEADLINE_HOURS="0.001")
+    assert run.logged("deadline=missed by")
+    assert world.local.count("StopModelInvocationJob") == 0
+    assert {row["llm_status"] for row in run.all_rows} == {"success"}
+
+
 @pytest.mark.parametrize(
     ("hours", "certain", "words"),
     [("30", True, "It is met even if no job ends in time"), ("0.2", False, "It is met only by jobs")],

@@ -50,10 +50,14 @@ class JobPace:
 
     def expected_end(self, now: float) -> float:
         """Return when the job ends at its pace so far: infinity if the pace is unknown or the job is stuck."""
-        if self.first is None or self.last is None or not self.changes:
+        low, high = STUCK_SECONDS
+        if self.first is None or self.last is None or now - self.last[0] > high:
+            return math.inf
+        if not self.left:  # it only has to write its results
+            return now
+        if not self.changes:
             return math.inf
         seconds, answered = self.last[0] - self.first[0], self.last[1] - self.first[1]
-        low, high = STUCK_SECONDS
         if now - self.last[0] > min(high, max(low, STUCK_FACTOR * seconds / self.changes)):
             return math.inf
         return max(now, self.last[0] + self.left * seconds / answered)
@@ -123,8 +127,10 @@ def cutover_time(end: float, begun: float, records: float, per_second: float) ->
     """Return when real time must begin with `records` to be done by `end`, a reading of the clock as `begun` is.
 
     If the whole time would be too short for that, real time gets half of it: batch has the better chance to answer the
-    others.
+    others. Without real time (a rate of 0), batch has all of it.
     """
-    needed = RESERVE * records / per_second if per_second > 0 else math.inf
+    if per_second <= 0:
+        return end
+    needed = RESERVE * records / per_second
     whole = max(0.0, end - begun)
     return end - (needed if needed <= whole else whole / 2)

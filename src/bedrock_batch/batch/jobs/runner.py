@@ -64,10 +64,10 @@ class JobRunner:
         self._ready: deque[Job] = deque()
         self._active: list[Job] = []
         self._skip_collected = skip_collected
-        end = context.end if settings.batch_wait else None
-        self._cutover = None if end is None else Cutover(end, context.clock())
+        end = context.end if per_second() > 0 else context.deadline  # late answers are better than none
+        self._cutover = Cutover(end, context.clock()) if settings.batch_wait and end is not None else None
         self._per_second = per_second
-        self._left = run.count
+        self._count = self._untaken = run.count  # more than the records if equal prompts share one
         self._ends = False
 
     def run(self, job_files: Iterable[JobFile]) -> Iterator[Job]:
@@ -80,10 +80,9 @@ class JobRunner:
                 if not exhausted and not self._ends and self._has_room():
                     following = next(source, None)
                     exhausted = following is None
+                    self._untaken = 0 if following is None else max(0, self._count - following.stop)
                     yield from self._take(following) if following else ()
-                for job in self._advance():
-                    self._left -= len(job.file.numbers)
-                    yield job
+                yield from self._advance()
                 if (exhausted or self._ends) and self._is_idle():
                     return
                 if self._is_submitted(exhausted=exhausted):
@@ -267,7 +266,8 @@ class JobRunner:
         if self._cutover is None:
             return
         running = [job for job in self._active if not job.stop_sent]
-        waiting = 0 if self._creator.closed else self._left - sum(len(job.file.numbers) for job in self._active)
+        sent_soon = (*self._transfers.uploading, *self._ready)
+        waiting = 0 if self._creator.closed else self._untaken + sum(len(job.file.numbers) for job in sent_soon)
         late = self._cutover.choose(self._context.clock(), running, waiting, self._per_second())
         if late is None:
             return

@@ -40,7 +40,7 @@ def running(records: int, *polls: tuple[float, int | None]) -> Running:
         (10_000.0, 10_000, 10.0, 10_000.0 - RESERVE * 1_000.0),
         (10_000.0, 80_000, 10.0, 10_000.0 - RESERVE * 8_000.0),
         (10_000.0, 10**9, 10.0, 5_000.0),
-        (10_000.0, 5, 0.0, 5_000.0),
+        (10_000.0, 5, 0.0, 10_000.0),
         (-200.0, 10, 10.0, -200.0),
     ],
     ids=["nothing left", "time to ask", "most of the time", "never possible", "no rate", "too late from the start"],
@@ -66,6 +66,13 @@ def test_a_job_whose_count_stands_still_is_stuck() -> None:
     assert job.pace.expected_end(1200.0) == 1200.0
     assert job.pace.expected_end(601.0 + max(STUCK_SECONDS)) == math.inf
     assert job.pace.left == 1000
+
+
+def test_a_job_that_has_answered_everything_is_not_stopped() -> None:
+    """A job would be stopped while it writes its results."""
+    job = running(10, (60.0, 10))
+    assert job.pace.expected_end(90.0) == 90.0
+    assert job.pace.expected_end(61.0 + max(STUCK_SECONDS)) == math.inf
 
 
 def test_a_job_without_counts_is_taken_to_end_late() -> None:
