@@ -77,11 +77,13 @@ J = TypeVar("J", bound=HasPace)
 class Cutover:
     """Decides at each poll which jobs are stopped for their records to be asked in real time.
 
-    `deadline` is when the outputs must be complete, `begun` when the run began.
+    `deadline` is when the outputs must be complete, `begun` when the run began. `is_stated` says that the user has
+    stated the deadline, and will pay for real time to have it kept; else it is the end of the container.
     """
 
     deadline: float
     begun: float
+    is_stated: bool = True
     moved: int = 0
     moved_at: float = 0.0
 
@@ -102,7 +104,7 @@ class Cutover:
         backlog = waiting + max(0.0, self.moved - (now - self.moved_at) * per_second)
         records = backlog + sum(job.pace.left for job in late)
         end = self.end - STOPPING_SECONDS if late else self.end
-        if not (late or waiting) or now < cutover_time(end, self.begun, records, per_second):
+        if not (late or waiting) or now < cutover_time(end, self.begun, records, per_second, is_stated=self.is_stated):
             return None
         room = AHEAD_SECONDS * per_second - backlog if now < self.end else math.inf
         if room <= 0 and not waiting:
@@ -123,14 +125,16 @@ def _latest(jobs: list[J], now: float, records: float) -> list[J]:
     return chosen
 
 
-def cutover_time(end: float, begun: float, records: float, per_second: float) -> float:
+def cutover_time(end: float, begun: float, records: float, per_second: float, *, is_stated: bool = True) -> float:
     """Return when real time must begin with `records` to be done by `end`, a reading of the clock as `begun` is.
 
-    If the whole time would be too short for that, real time gets half of it: batch has the better chance to answer the
-    others. Without real time (a rate of 0), batch has all of it.
+    If the whole time is too short for that, real time gets half of it, and batch answers what it can beside it. Before
+    the end of a container, real time gets at most half, and nothing if that is too short: batch has the better
+    chance, and the next start goes on. Without real time (a rate of 0), batch has all the time.
     """
     if per_second <= 0:
         return end
-    needed = RESERVE * records / per_second
-    whole = max(0.0, end - begun)
-    return end - (needed if needed <= whole else whole / 2)
+    needed, whole = RESERVE * records / per_second, max(0.0, end - begun)
+    if is_stated:
+        return end - (needed if needed <= whole else whole / 2)
+    return end - (needed if needed <= whole / 2 else 0.0)

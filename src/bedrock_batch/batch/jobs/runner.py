@@ -65,7 +65,8 @@ class JobRunner:
         self._active: list[Job] = []
         self._skip_collected = skip_collected
         end = context.end if per_second() > 0 else context.deadline  # late answers are better than none
-        self._cutover = Cutover(end, context.clock()) if settings.batch_wait and end is not None else None
+        stated = end is not None and end == context.due
+        self._cutover = None if end is None or not settings.batch_wait else Cutover(end, context.clock(), stated)
         self._per_second = per_second
         self._count = self._untaken = run.count  # more than the records if equal prompts share one
         self._ends = False

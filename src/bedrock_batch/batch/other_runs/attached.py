@@ -155,8 +155,8 @@ class AttachedJobs:
         rows = sum(each.rows for each in self._waiting)
         deadline = self._context.deadline
         if deadline is not None:
-            end = deadline - CLOSING_SECONDS
-            longest = min(longest, cutover_time(end, self._begun, rows, settings.rate_limit_per_second))
+            end, rate = deadline - CLOSING_SECONDS, settings.rate_limit_per_second
+            longest = min(longest, cutover_time(end, self._begun, rows, rate, is_stated=False))
         if now < longest:
             return
         first = self._waiting[0]

@@ -52,6 +52,16 @@ def test_real_time_begins_while_it_can_still_ask_everything(
     assert cutover_time(end, 0.0, records, per_second) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [(10_000, 10_000.0 - RESERVE * 1_000.0), (80_000, 10_000.0), (10**9, 10_000.0)],
+    ids=["time to ask", "more than half of the time", "never possible"],
+)
+def test_the_end_of_a_container_does_not_move_a_run_to_real_time(records: int, expected: float) -> None:
+    """A user of slow real time would pay twice the price after a few hours, although the container waits for a day."""
+    assert cutover_time(10_000.0, 0.0, records, 10.0, is_stated=False) == pytest.approx(expected)
+
+
 def test_a_job_that_ends_in_time_is_left_alone() -> None:
     """A user would pay the double price for rows that a job was about to answer."""
     cutover = Cutover(2 * HOUR, 0.0)
